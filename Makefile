@@ -1,0 +1,54 @@
+# Two commands matter: `make demo` and `make test`. Both build .venv first and need only python3 >= 3.11.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help demo install test lint fuzz bench-translate bench-relay clean
+
+help:
+	@echo 'make demo             serve http://127.0.0.1:3000 with a built-in model: no key, no network'
+	@echo 'make test             lint, types and the whole test suite'
+	@echo 'make install          only create $(VENV) with the deltawire command in it'
+	@echo 'make fuzz             a long run of every fuzz target (FUZZ_EXAMPLES=100000)'
+	@echo 'make bench-translate  nanoseconds per frame, no sockets'
+	@echo 'make bench-relay      added latency and CPU per token, loop against tap'
+
+$(VENV)/.installed: setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "deltawire needs Python 3.11 or newer; try: make PYTHON=python3.12 demo")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo 'python3 cannot make a virtual environment (on Debian: apt-get install python3-venv)'; exit 1; }
+	$(BIN)/python -m pip install -q -e .
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -e '.[test]'
+	@touch $@
+
+install: $(VENV)/.installed
+
+demo: install
+	@exec $(BIN)/deltawire demo
+
+lint: $(VENV)/.tested
+	$(BIN)/ruff check proxy translators tests bench
+	$(BIN)/ruff format --check proxy translators tests bench
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --include='translators/*' --fail-under=100
+	$(BIN)/coverage report --include='proxy/*' --fail-under=90
+
+fuzz: $(VENV)/.tested
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100000} $(BIN)/pytest tests/fuzz --timeout=3600
+
+bench-translate: $(VENV)/.tested
+	$(BIN)/python -m bench.translate
+
+bench-relay: $(VENV)/.tested
+	$(BIN)/python -m bench.relay
+
+clean:
+	rm -rf $(VENV) build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache
