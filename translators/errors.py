@@ -25,6 +25,7 @@ class GatewayError(Exception):
     status: ClassVar[int]
     type: ClassVar[str]
     default_code: ClassVar[str | None] = None
+    """Given to errors that are made without a code of their own."""
     should_retry: ClassVar[bool | None] = None
     """What the SDKs are told in ``x-should-retry``; None leaves the decision to their own status rule."""
 
@@ -63,6 +64,10 @@ class GatewayError(Exception):
 
 class BadRequest(GatewayError):
     status, type = 400, "invalid_request_error"
+
+
+class UpstreamRejected(BadRequest):
+    """The upstream refused the request for a reason the client can mend; it keeps the upstream's code."""
 
 
 class Unauthenticated(GatewayError):
@@ -115,12 +120,6 @@ class UpstreamError(GatewayError):
     """The upstream failed, and said so."""
 
     status, type, default_code = 502, "server_error", "upstream_error"
-
-
-class UpstreamRejected(UpstreamError):
-    """The upstream refused the request for a reason the client can read; it keeps the upstream's code."""
-
-    status, type, default_code = 400, "invalid_request_error", None
 
 
 class UpstreamAuthFailed(UpstreamError):

@@ -1,0 +1,114 @@
+"""Server-sent events, bytes to ``(event, data)``.
+
+Follows the WHATWG event-stream grammar: LF, CR and CRLF end lines wherever the bytes are cut, one space
+after the colon belongs to the syntax, comments and unknown fields are skipped, an event without data is no
+event. ``id`` and ``retry`` serve reconnection, which a gateway does not do.
+
+Three things differ on purpose. Data stays bytes, because a JSON parser reads bytes faster than text. The
+last event counts even without its blank line, because many servers leave it out; whether it is whole is for
+the dialect to say. And every event has a bound.
+
+Carriage returns are turned into line feeds on arrival, so that one search for a blank line finds every
+boundary; text is searched once however slowly it trickles in.
+"""
+
+from __future__ import annotations
+
+from translators.errors import GatewayError, UpstreamIncomplete, UpstreamMalformed
+from translators.framing.base import MAX_FRAME, Frame
+
+_BOM = b"\xef\xbb\xbf"
+_COLON = ord(":")
+
+
+class SSE:
+    __slots__ = ("_buffer", "_cr", "_fresh", "_max_frame", "fault")
+
+    def __init__(self, max_frame: int = MAX_FRAME) -> None:
+        self.fault: GatewayError | None = None
+        self._max_frame = max_frame
+        self._buffer = bytearray()
+        self._cr = False  # the last byte seen was a carriage return
+        self._fresh = True  # a byte order mark may still come
+
+    def feed(self, data: bytes) -> list[Frame]:
+        if self._fresh or self._cr or b"\r" in data:
+            data = self._normalise(data)
+        buffer = self._buffer
+        if not buffer:
+            if data.endswith(b"\n\n"):
+                return self._events(data)
+            seen = 0
+        else:
+            seen = len(buffer) - 1
+        buffer += data
+        end = buffer.rfind(b"\n\n", seen)
+        if end < 0:
+            if len(buffer) > self._max_frame:
+                self._overflow()
+            return []
+        whole = bytes(buffer[: end + 2])
+        del buffer[: end + 2]
+        frames = self._events(whole)
+        if len(buffer) > self._max_frame:
+            self._overflow()
+        return frames
+
+    def close(self) -> list[Frame]:
+        """The unterminated rest, if it is an event; a rest that is none of the grammar's is a fault."""
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        if self.fault is not None or not rest.strip(b"\n"):
+            return []
+        frames = self._events(rest)
+        if not frames and not all(line[:1] in (b"", b":") for line in rest.split(b"\n")):
+            self.fault = UpstreamIncomplete("The upstream stopped in the middle of an event.")
+        return frames
+
+    def _events(self, whole: bytes) -> list[Frame]:
+        if self.fault is not None:
+            return []
+        frames: list[Frame] = []
+        for block in whole.split(b"\n\n"):
+            if len(block) > self._max_frame:
+                self._overflow()
+                break
+            if block.startswith(b"data: ") and b"\n" not in block:
+                frames.append((b"", block[6:]))
+            elif block:
+                self._block(block, frames)
+        return frames
+
+    @staticmethod
+    def _block(block: bytes, frames: list[Frame]) -> None:
+        name = b""
+        data: list[bytes] = []
+        for line in block.split(b"\n"):
+            if not line or line[0] == _COLON:
+                continue
+            field, _, value = line.partition(b":")
+            if field == b"data":
+                data.append(value[1:] if value[:1] == b" " else value)
+            elif field == b"event":
+                name = value[1:] if value[:1] == b" " else value
+        if data:
+            frames.append((name, b"\n".join(data)))
+
+    def _normalise(self, data: bytes) -> bytes:
+        if self._fresh:
+            self._buffer += data
+            if _BOM.startswith(self._buffer[:3]) and len(self._buffer) < 3:
+                return b""
+            data = bytes(self._buffer.removeprefix(_BOM))
+            self._buffer.clear()
+            self._fresh = False
+        if self._cr and data.startswith(b"\n"):
+            data = data[1:]
+            self._cr = False
+        if data:
+            self._cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _overflow(self) -> None:
+        self._buffer.clear()
+        self.fault = UpstreamMalformed(f"The upstream sent an event of over {self._max_frame} bytes.")

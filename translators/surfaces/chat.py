@@ -1,0 +1,193 @@
+"""``chat.completion.chunk`` frames: the surface every chat frontend reads.
+
+A stream is bare ``data:`` frames with one id, one ``created`` and the model's name as the client wrote it.
+The role comes once for each choice, just before its first piece; when the upstream has said that the answer
+is complete, one finish frame for each choice, the usage if it was asked for, and ``[DONE]``. A failure is
+one ``error`` frame and nothing after it.
+
+What all frames share is rendered once: a text frame is a head, the text as a JSON string, and a tail.
+
+Platform activity and suggestions say nothing here, nor does a ping before the first frame. A replaced text
+cannot be unsaid: the rest of it is sent if it goes on from what was said, else all of it after a blank line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from attrs import define, field
+
+from translators import wirejson
+from translators.events import (
+    Activity,
+    Citation,
+    Event,
+    Failed,
+    File,
+    Finish,
+    Opened,
+    Ping,
+    Reasoning,
+    Refusal,
+    Replace,
+    Suggestion,
+    Text,
+    ToolCall,
+    Usage,
+    Verbatim,
+)
+from translators.ids import Envelope
+from translators.surfaces.chat_parts import annotation, file_link, usage_document
+
+DONE = b"data: [DONE]\n\n"
+_MARK = "\0"  # stands for the text while head and tail are made
+
+
+@define(eq=False)
+class Chat:
+    streams: ClassVar[bool] = True
+    content_type: ClassVar[str] = "text/event-stream; charset=utf-8"
+    keep_alive: ClassVar[bytes] = b": keep-alive\n\n"
+
+    envelope: Envelope
+    include_usage: bool
+
+    _constants: dict[str, Any] = field(factory=dict)
+    _usage: Usage | None = None
+    _endings: dict[int, dict[str, Any]] = field(factory=dict)
+    """The last frame of every choice that has begun; empty where the upstream has not given it yet."""
+    _head: bytes = b""
+    _tail: bytes = b""
+
+    def begin(self) -> bytes:
+        return self._role(0)
+
+    def render(self, events: Sequence[Event]) -> bytes:
+        out: list[bytes] = []
+        for event in events:
+            if type(event) is Text and self._head:
+                out += (self._head, wirejson.dumps_text(event.text), self._tail)
+            else:
+                out.append(self._on[type(event)](self, event))
+        return b"".join(out)
+
+    def _opened(self, event: Opened) -> bytes:
+        if not self._endings:
+            self._constants = event.constants or {}
+        return b""
+
+    def _text(self, event: Text) -> bytes:
+        """The first words; ``render`` says those that follow."""
+        role = self._role(0)
+        self._head, _, self._tail = self._frame(0, {"content": _MARK}).rpartition(wirejson.dumps(_MARK))
+        return role + self._head + wirejson.dumps_text(event.text) + self._tail
+
+    def _reasoning(self, event: Reasoning) -> bytes:
+        return self._role(0) + self._frame(0, {"reasoning_content": event.text})
+
+    def _refusal(self, event: Refusal) -> bytes:
+        return self._role(0) + self._frame(0, {"refusal": event.text})
+
+    def _tool_call(self, event: ToolCall) -> bytes:
+        call: dict[str, Any] = {"index": event.index}
+        if event.id:
+            call |= {"id": event.id, "type": "function"}
+        call["function"] = {"name": event.name} if event.name else {}
+        call["function"]["arguments"] = event.arguments
+        return self._role(0) + self._frame(0, {"tool_calls": [call]})
+
+    def _citation(self, event: Citation) -> bytes:
+        return self._role(0) + self._frame(0, {"annotations": [annotation(event)]})
+
+    def _file(self, event: File) -> bytes:
+        return self.render([Text(file_link(event))])
+
+    def _replace(self, event: Replace) -> bytes:
+        goes_on = event.text.startswith(event.said)
+        text = event.text.removeprefix(event.said) if goes_on else f"\n\n{event.text}"
+        return self.render([Text(text)]) if text else b""
+
+    def _verbatim(self, event: Verbatim) -> bytes:
+        role = self._role(event.index)
+        if event.finish_reason is None:
+            return role + self._frame(event.index, event.delta, event.choice, event.chunk)
+        ending = {"choice": {**event.choice, "finish_reason": event.finish_reason}, "chunk": event.chunk}
+        if not event.delta:
+            self._endings[event.index] = ending
+            return role
+        self._endings[event.index] = {"choice": {"finish_reason": event.finish_reason}}
+        return role + self._frame(event.index, event.delta, event.choice, event.chunk)
+
+    def _counted(self, event: Usage) -> bytes:
+        self._usage = event
+        return b""
+
+    def _ping(self, event: Ping) -> bytes:
+        return self.keep_alive if self._endings else b""
+
+    def _nothing(self, event: Activity | Suggestion) -> bytes:
+        return b""
+
+    def _finish(self, event: Finish) -> bytes:
+        out = [self._role(0)] if not self._endings else []
+        for index, ending in sorted(self._endings.items()):
+            choice = {"finish_reason": event.reason, **ending.get("choice", {})}
+            out.append(self._frame(index, {}, choice, ending.get("chunk")))
+        if self.include_usage and self._usage is not None:
+            out.append(_data({**self._chunk(), "choices": [], "usage": usage_document(self._usage)}))
+        out.append(DONE)
+        return b"".join(out)
+
+    def _failed(self, event: Failed) -> bytes:
+        return b"data: " + event.error.body() + b"\n\n"
+
+    def _role(self, index: int) -> bytes:
+        if index in self._endings:
+            return b""
+        self._endings[index] = {}
+        return self._frame(index, {"role": "assistant", "content": "", "refusal": None})
+
+    def _frame(
+        self,
+        index: int,
+        delta: dict[str, Any],
+        choice: dict[str, Any] | None = None,
+        chunk: dict[str, Any] | None = None,
+    ) -> bytes:
+        piece = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None, **(choice or {})}
+        document = {**self._chunk(), **(chunk or {}), "choices": [piece]}
+        if self.include_usage:
+            document["usage"] = None
+        return _data(document)
+
+    def _chunk(self) -> dict[str, Any]:
+        return {
+            "id": self.envelope.id,
+            "object": "chat.completion.chunk",
+            "created": self.envelope.created,
+            "model": self.envelope.model,
+            **self._constants,
+        }
+
+    _on: ClassVar[dict[type, Callable[[Chat, Any], bytes]]] = {
+        Text: _text,
+        Opened: _opened,
+        Reasoning: _reasoning,
+        Refusal: _refusal,
+        ToolCall: _tool_call,
+        Activity: _nothing,
+        Citation: _citation,
+        File: _file,
+        Replace: _replace,
+        Suggestion: _nothing,
+        Usage: _counted,
+        Finish: _finish,
+        Failed: _failed,
+        Ping: _ping,
+        Verbatim: _verbatim,
+    }
+
+
+def _data(document: dict[str, Any]) -> bytes:
+    return b"data: " + wirejson.dumps(document) + b"\n\n"

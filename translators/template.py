@@ -1,0 +1,49 @@
+"""Reading a frame that is like the last one without parsing it.
+
+An upstream's token frames differ in one string only. Once a frame has been parsed and understood to say
+nothing but its text, the bytes before and after that text are remembered; a later frame with the same bytes
+around one JSON string means the same with another text, and only the string is parsed. Anything else is
+declined and takes the ordinary way, so the shortcut needs no knowledge of the dialect and cannot change what
+it says.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+
+class Template:
+    __slots__ = ("_end", "_key", "_prefix", "_start", "_suffix")
+
+    def __init__(self, key: bytes) -> None:
+        self._key = b'"' + key + b'":'
+        self.forget()
+
+    def forget(self) -> None:
+        self._prefix = b"\0"  # no JSON begins so
+        self._suffix = b""
+        self._start = self._end = 0
+
+    def match(self, payload: bytes) -> str | None:
+        """The text of a frame like the one learned from; None if it is not like it."""
+        if not payload.startswith(self._prefix) or not payload.endswith(self._suffix):
+            return None
+        try:
+            text = orjson.loads(payload[self._start : self._end])
+        except orjson.JSONDecodeError:
+            return None
+        return text if type(text) is str else None
+
+    def learn(self, payload: bytes, text: str) -> None:
+        """Remember what stands around ``text``, which is all that ``payload`` says."""
+        self.forget()
+        key = payload.find(self._key)
+        start = payload.find(b'"', key + len(self._key))
+        quoted = orjson.dumps(text)
+        end = start + len(quoted)
+        if key < 0 or payload.count(self._key) != 1 or payload[start:end] != quoted:
+            return
+        if payload[key + len(self._key) : start].strip():
+            return
+        self._prefix, self._suffix = payload[: start + 1], payload[end - 1 :]
+        self._start, self._end = start, 1 - len(self._suffix)

@@ -1,0 +1,48 @@
+"""The gateway's own model: a deterministic generator, for demos, tests and clients under development.
+
+It needs no server, so its call is a script: the bytes that an OpenAI-shaped server would send for this
+request, at a readable pace. They are read back like anybody else's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from attrs import define, frozen
+
+from translators import generator, wirejson
+from translators.upstreams.base import Script
+from translators.upstreams.openai import OpenAI, OpenAISettings
+
+
+@frozen
+class BuiltinSettings(OpenAISettings):
+    pace: float = 0.02
+    """Seconds between two tokens; 0 for as fast as possible."""
+
+
+@define(eq=False)
+class Builtin(OpenAI):
+    name: ClassVar[str] = "builtin"
+    default_name: ClassVar[str] = ""
+    environment: ClassVar[dict[str, str]] = {}
+    defaults: ClassVar[dict[str, Any]] = {"models": ("demo",)}
+    fallback: ClassVar[bool] = False
+    Settings: ClassVar[type[Any]] = BuiltinSettings
+
+    def call(self) -> Script:
+        return Script(self._streamed() if self.prompt.stream else self._whole())
+
+    def _streamed(self) -> Iterator[tuple[float, bytes]]:
+        request = {**self.prompt.body, "stream_options": {"include_usage": True}}
+        answer = generator.answer(request)
+        for payload in generator.chunks(answer, request, id=self.envelope.id, created=self.envelope.created):
+            yield self.settings.pace, b"data: " + payload + b"\n\n"
+        yield 0.0, b"data: [DONE]\n\n"
+
+    def _whole(self) -> Iterator[tuple[float, bytes]]:
+        request = self.prompt.body
+        answer = generator.answer(request)
+        document = generator.whole(answer, request, id=self.envelope.id, created=self.envelope.created)
+        yield 0.0, wirejson.dumps(document)

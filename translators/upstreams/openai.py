@@ -1,0 +1,163 @@
+"""Any server that speaks OpenAI's chat completions: Ollama, vLLM, llama.cpp, OpenAI itself.
+
+The request is forwarded with only what must change: the model's name, and usage is always asked for. What
+comes back is retold in the vocabulary, and whatever the vocabulary cannot say (several choices, logprobs,
+members not invented yet) travels as ``Verbatim`` beside its meaning.
+
+The answer is complete when the upstream has given every choice a finish reason and then ``[DONE]`` or a clean
+end of body. ``[DONE]`` alone also counts, once a choice has begun: it is the dialect's own word for complete,
+and some servers never send a reason. An end without either is a failure, and so is a reset after either.
+One JSON document is read as a stream of one chunk, its ``message`` as the ``delta``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from attrs import define, field, frozen
+
+from translators import wirejson
+from translators.errors import GatewayError
+from translators.events import Emit, Event, Opened, Text, Usage, Verbatim
+from translators.template import Template
+from translators.thinking import Thinking
+from translators.upstreams.base import Call, Script, Upstream
+from translators.upstreams.openai_choice import Choice
+from translators.upstreams.openai_errors import in_band_error, refusal_error
+from translators.upstreams.openai_tools import ToolCalls
+
+MAX_CHOICES = 128
+
+_WRITTEN = {"id", "object", "created", "model", "choices", "usage", "obfuscation"}
+"""Members of a chunk that the surface writes itself, or that mean nothing after a retelling."""
+_CONSTANT = ("system_fingerprint", "service_tier")
+
+
+@frozen
+class OpenAISettings:
+    reasoning: Literal["split", "keep", "drop"] = "split"
+    """``split``: thoughts inside think tags become reasoning_content; ``keep``: tags stay where they are;
+    ``drop``: no reasoning reaches the client, whichever way it came."""
+
+
+@define(eq=False)
+class OpenAI(Upstream):
+    name: ClassVar[str] = "openai"
+    default_name: ClassVar[str] = "llama"
+    environment: ClassVar[dict[str, str]] = {
+        "LLAMA_BASE_URL": "base_url",
+        "LLAMA_API_KEY": "api_key",
+        "LLAMA_MODELS": "models",
+    }
+    defaults: ClassVar[dict[str, Any]] = {"base_url": "http://localhost:11434/v1", "models": ("llama3",)}
+    fallback: ClassVar[bool] = True
+    Settings: ClassVar[type[Any]] = OpenAISettings
+
+    _opened: bool = False
+    _constants: dict[str, Any] = field(factory=dict)
+    _choices: dict[int, Choice] = field(factory=dict)
+    _loose: dict[str, Any] = field(factory=dict)
+    """Members of a chunk without choices, waiting for a chunk that has some."""
+    _template: Template = field(factory=lambda: Template(b"content"))
+
+    def call(self) -> Call | Script:
+        body = dict(self.prompt.body)
+        body["model"] = self.model
+        if self.prompt.stream:
+            body["stream_options"] = {**body.get("stream_options", {}), "include_usage": True}
+        return Call("POST", "chat/completions", wirejson.dumps(body))
+
+    def reject(self, status: int, body: bytes, retry_after: float | None) -> GatewayError:
+        return refusal_error(status, body, retry_after)
+
+    def translate(self, name: bytes, payload: bytes, emit: Emit) -> None:
+        text = self._template.match(payload)
+        if text:
+            emit(Text(text))
+        elif payload.strip() == b"[DONE]":
+            if self._choices:
+                self._complete(emit)
+            else:
+                Upstream.eof(self, emit)
+        else:
+            self._chunk(payload, emit)
+
+    def eof(self, emit: Emit) -> None:
+        if self._choices and all(choice.finish for choice in self._choices.values()):
+            self._complete(emit)
+        else:
+            Upstream.eof(self, emit)
+
+    def _chunk(self, payload: bytes, emit: Emit) -> None:
+        chunk = wirejson.loads(payload)
+        error = in_band_error(chunk)
+        if error is not None:
+            self.fail(error, emit)
+            return
+        if not self._opened:
+            self._open(chunk, emit)
+        if chunk.get("usage"):
+            emit(_usage(chunk["usage"]))
+        choices = chunk.get("choices") or ()
+        extras = {
+            name: value
+            for name, value in chunk.items()
+            if name not in _WRITTEN and value is not None and self._constants.get(name) != value
+        }
+        if not choices:
+            self._loose = self._loose or extras
+            return
+        if self._loose:
+            extras, self._loose = {**self._loose, **extras}, {}
+        said: list[Event] = []
+        for raw in choices:
+            choice = self._choice(raw.get("index") or 0)
+            choice.read(raw, extras, said.append)
+            extras = {}
+        for event in said:
+            emit(event)
+        if (
+            len(said) == len(choices) == 1
+            and type(said[0]) is Text
+            and choice.only_words
+            and not chunk.get("usage")
+        ):
+            self._template.learn(payload, said[0].text)
+
+    def _open(self, chunk: dict[str, Any], emit: Emit) -> None:
+        self._opened = True
+        self._constants = {name: chunk[name] for name in _CONSTANT if chunk.get(name) is not None}
+        emit(Opened(message=str(chunk.get("id") or ""), constants=self._constants))
+
+    def _choice(self, index: int) -> Choice:
+        choice = self._choices.get(index)
+        if choice is None:
+            if type(index) is not int or len(self._choices) >= MAX_CHOICES:
+                raise ValueError(f"choice {index!r:.40} is not one of {MAX_CHOICES}")
+            mode = self.settings.reasoning
+            thinking = None if mode == "keep" else Thinking(drop=mode == "drop")
+            choice = Choice(index, ToolCalls(self.envelope, index), thinking, mode != "drop")
+            self._choices[index] = choice
+        return choice
+
+    def _complete(self, emit: Emit) -> None:
+        """The upstream said so. Choices that got no reason of their own end now."""
+        if self._loose:
+            emit(Verbatim(min(self._choices), {}, {}, self._loose, None, ()))
+        for choice in self._choices.values():
+            if choice.finish is None:
+                choice.read({"finish_reason": "stop"}, {}, emit)
+        first = self._choices[min(self._choices)]
+        self.finish(first.finish or "stop", emit)
+
+
+def _usage(native: dict[str, Any]) -> Usage:
+    prompt = native.get("prompt_tokens_details") or {}
+    completion = native.get("completion_tokens_details") or {}
+    return Usage(
+        native.get("prompt_tokens") or 0,
+        native.get("completion_tokens") or 0,
+        prompt.get("cached_tokens"),
+        completion.get("reasoning_tokens"),
+        native,
+    )

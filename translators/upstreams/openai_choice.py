@@ -1,0 +1,157 @@
+"""One choice of an OpenAI-shaped answer: its pieces in, events out.
+
+Most answers have one choice that says words, thoughts or tool calls; those become ordinary events. A piece
+that says anything else becomes ``Verbatim``, with the same things put right: thoughts under one name and
+told from the answer, tool calls indexed, empty strings and nulls gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from attrs import define
+
+from translators.errors import UpstreamError
+from translators.events import Emit, FinishReason, Reasoning, Refusal, Text, ToolCall, Verbatim
+from translators.thinking import Thinking
+from translators.upstreams.openai_tools import ToolCalls
+
+Meaning: TypeAlias = Text | Reasoning | Refusal | ToolCall
+Say: TypeAlias = Callable[[Meaning], None]
+
+_FINISH: dict[str, FinishReason] = {
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+    "tool_calls": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "safety": "content_filter",
+}
+_BROKEN = {"error", "abort", "aborted", "cancelled"}
+
+_DELTA = {"role", "content", "reasoning_content", "reasoning", "refusal", "tool_calls"}
+_CHOICE = {"index", "delta", "message", "finish_reason"}
+_FRAGMENT = {"index", "id", "type", "function"}
+
+
+@define(eq=False)
+class Choice:
+    index: int
+    calls: ToolCalls
+    thinking: Thinking | None
+    shows_reasoning: bool
+    finish: FinishReason | None = None
+    _half: str = ""
+    """The first half of a surrogate pair whose second half is still to come."""
+
+    @property
+    def only_words(self) -> bool:
+        """Whether a piece that was one ``Text`` changed nothing but the text."""
+        return self.thinking is None and not self._half and self.finish is None
+
+    def read(self, raw: dict[str, Any], chunk: dict[str, Any], emit: Emit) -> None:
+        delta = raw.get("delta")
+        if delta is None:
+            delta = raw.get("message") or {}
+        meaning: list[Meaning] = []
+        self._thoughts(delta, meaning.append)
+        self._words(delta.get("content"), meaning.append)
+        if delta.get("refusal"):
+            meaning.append(Refusal(delta["refusal"]))
+        fragments = self.calls.put_right(delta.get("tool_calls") or ())
+        meaning.extend(_tool_call(fragment) for fragment in fragments)
+        reason = raw.get("finish_reason") or ("stop" if "message" in raw else "")
+        if reason:
+            self.end(self._finish(reason), meaning.append)
+
+        more = {name: value for name, value in delta.items() if name not in _DELTA and value is not None}
+        beside = {name: value for name, value in raw.items() if name not in _CHOICE and value is not None}
+        unusual = more or beside or chunk or any(not fragment.keys() <= _FRAGMENT for fragment in fragments)
+        if self.index == 0 and not unusual:
+            for event in meaning:
+                emit(event)
+        elif unusual or meaning or reason:
+            said = _delta(meaning, fragments)
+            finish = self.finish if reason else None
+            emit(Verbatim(self.index, {**said, **more}, beside, chunk, finish, tuple(meaning)))
+        if reason in _BROKEN:
+            raise UpstreamError(f"The upstream broke the answer off: {reason}.")
+
+    def end(self, reason: FinishReason | None, say: Say) -> None:
+        """Nothing more comes: what was held back is said."""
+        self.finish = reason or ("tool_calls" if self.calls else "stop")
+        half, self._half = self._half, ""
+        self._say("\ufffd" if half else "", say)
+        if self.thinking is not None:
+            self.thinking.close(say)
+            self.thinking = None
+
+    def _finish(self, reason: str) -> FinishReason | None:
+        """The reason in our four words; ``stop`` after tool calls still means that the client must act."""
+        return _FINISH.get(reason.lower())
+
+    def _thoughts(self, delta: dict[str, Any], say: Say) -> None:
+        thought = delta.get("reasoning_content") or delta.get("reasoning")
+        if isinstance(thought, str) and thought and self.shows_reasoning:
+            say(Reasoning(thought))
+
+    def _words(self, content: Any, say: Say) -> None:
+        if not content:
+            return
+        text = content if isinstance(content, str) else self._parts(content, say)
+        if self._half or not text.isascii():
+            text = self._paired(self._half + text)
+        self._say(text, say)
+
+    def _parts(self, parts: Any, say: Say) -> str:
+        """Some servers send content as a list of parts, thoughts among them."""
+        words: list[str] = []
+        for part in parts:
+            if part.get("type") == "thinking":
+                inner = part.get("thinking")
+                thought = inner if isinstance(inner, str) else "".join(piece["text"] for piece in inner)
+                self._thoughts({"reasoning": thought}, say)
+            else:
+                words.append(part.get("text") or "")
+        return "".join(words)
+
+    def _paired(self, text: str) -> str:
+        """``text`` with surrogate halves joined; the last may wait, one that is alone becomes U+FFFD."""
+        self._half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
+        text = text.removesuffix(self._half) if self._half else text
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+    def _say(self, text: str, say: Say) -> None:
+        if not text:
+            return
+        if self.thinking is None:
+            say(Text(text))
+            return
+        self.thinking.feed(text, say)
+        if self.thinking.plain:
+            self.thinking = None
+
+
+def _tool_call(fragment: dict[str, Any]) -> ToolCall:
+    function = fragment["function"]
+    return ToolCall(
+        fragment["index"], fragment.get("id", ""), function.get("name", ""), function["arguments"]
+    )
+
+
+def _delta(meaning: list[Meaning], fragments: list[dict[str, Any]]) -> dict[str, Any]:
+    """The pieces of ``meaning`` in the members of a delta."""
+    delta: dict[str, Any] = {}
+    for event in meaning:
+        if type(event) is ToolCall:
+            delta["tool_calls"] = fragments
+        else:
+            member = _MEMBER[type(event)]
+            delta[member] = delta.get(member, "") + event.text
+    return delta
+
+
+_MEMBER: dict[type, str] = {Text: "content", Reasoning: "reasoning_content", Refusal: "refusal"}

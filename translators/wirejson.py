@@ -1,0 +1,73 @@
+"""JSON that never changes what it carries.
+
+orjson does the work. Three things it cannot say without loss are caught here and take the slower road
+through the standard library: integers past 64 bits (it would make floats of them), half a surrogate pair
+(an emoji that a peer split over two events) and bytes that are not UTF-8 (read as every event-source
+client reads them: U+FFFD). NaN and Infinity stay errors: they are not JSON.
+
+What goes out has U+2028, U+2029 and U+0085 escaped, because some clients split lines on them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Never
+
+import orjson
+
+_WIDE = re.compile(rb"\d{20}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _refuse(constant: str) -> Never:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def loads(data: bytes) -> Any:
+    """The document in ``data``; ValueError for anything that is not JSON."""
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return _loads_exactly(data)
+    if _WIDE.search(data) is not None:
+        return _loads_exactly(data)
+    return document
+
+
+def _loads_exactly(data: bytes) -> Any:
+    try:
+        return json.loads(data.decode("utf-8", "replace"), parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def dumps(document: Any) -> bytes:
+    """``document`` on one line of UTF-8, safe inside a ``data:`` line of any client."""
+    try:
+        out = orjson.dumps(document)
+    except orjson.JSONEncodeError:
+        out = _dumps_exactly(document)
+    return safe_lines(out)
+
+
+def dumps_text(text: str) -> bytes:
+    """``dumps`` for the one string of a token frame."""
+    return orjson.dumps(text) if text.isascii() else dumps(text)
+
+
+def _dumps_exactly(document: Any) -> bytes:
+    try:
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return _SURROGATE.sub("\ufffd", text).encode()
+
+
+def safe_lines(out: bytes) -> bytes:
+    """Escape the three code points that are line ends to some readers and ordinary characters to JSON."""
+    if b"\xe2\x80" in out:
+        out = out.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    if b"\xc2\x85" in out:
+        out = out.replace(b"\xc2\x85", b"\\u0085")
+    return out
