@@ -143,6 +143,13 @@ class UpstreamIncomplete(UpstreamError):
     should_retry = False
 
 
+class UpstreamDisconnected(UpstreamError):
+    """The connection broke before any answer came; the upstream may have done the work all the same."""
+
+    default_code = "upstream_disconnected"
+    should_retry = False
+
+
 class UpstreamUnreachable(UpstreamError):
     """No request reached the upstream, so it is safe to send it again."""
 

@@ -1,0 +1,112 @@
+"""The bytes of one upstream's answer, whatever they come from.
+
+``read`` awaits the next bytes. A body that rides on an asyncio transport can be tapped as well: its ``tap``
+calls a sink in the very callback in which bytes arrived (see ``tap``). ``fail`` ends a read from outside.
+``close`` gives everything back; a body that was not read to its end costs its connection. ``finish`` is for an
+answer that is complete although its body is not, because the end of the HTTP message is still on its way: it
+is given a moment to arrive, so that the connection can be used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import aiohttp
+from attrs import define
+
+from proxy.http_errors import EXPECTED, retell_midstream
+from proxy.tap import Sink, Tap
+from translators.errors import GatewayError
+
+
+class Body(Protocol):
+    async def read(self) -> bytes:
+        """The next bytes; nothing at a clean end. Raises GatewayError."""
+        ...
+
+    def tap(self, sink: Sink) -> Tap | None:
+        """Call ``sink`` with whatever arrives from now on, if the body can."""
+        ...
+
+    def fail(self, error: GatewayError) -> None:
+        """Let the read that is waiting, or the next one, raise ``error``."""
+        ...
+
+    def finish(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+LINGER = 1.0
+"""Seconds that the end of a message may take after the end of the answer in it."""
+
+
+@define(eq=False)
+class HttpBody:
+    response: aiohttp.ClientResponse
+    release: Callable[[], None]
+    """Gives back the place at the upstream."""
+    _read: int = 0
+    _released: bool = False
+
+    async def read(self) -> bytes:
+        try:
+            data = await self.response.content.readany()
+        except EXPECTED as error:
+            raise retell_midstream(error) from error
+        self._read += len(data)
+        return data
+
+    def tap(self, sink: Sink) -> Tap | None:
+        return Tap.install(self.response, self._read, sink)
+
+    def fail(self, error: GatewayError) -> None:
+        self.response.content.set_exception(error)
+
+    def finish(self) -> None:
+        if not self.response.content.is_eof():
+            late = asyncio.get_running_loop().call_later(LINGER, self.response.close)
+            self.response.content.on_eof(late.cancel)
+        self._give_back()
+
+    def close(self) -> None:
+        self.response.close()
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if not self._released:
+            self._released = True
+            self.release()
+
+
+@define(eq=False)
+class ScriptBody:
+    """An answer made in this process, at its own pace."""
+
+    steps: Iterator[tuple[float, bytes]]
+    release: Callable[[], None]
+    _failure: GatewayError | None = None
+    _released: bool = False
+
+    async def read(self) -> bytes:
+        pause, data = next(self.steps, (0.0, b""))
+        await asyncio.sleep(pause)
+        if self._failure is not None:
+            raise self._failure
+        return data
+
+    def tap(self, sink: Sink) -> None:
+        return None
+
+    def fail(self, error: GatewayError) -> None:
+        self._failure = error
+
+    def finish(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if not self._released:
+            self._released = True
+            self.release()

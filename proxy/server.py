@@ -1,0 +1,135 @@
+"""From a loaded configuration to a served port, and back to a clean exit.
+
+SIGTERM or SIGINT: not ready any more, no new connections, answers under way end by themselves within the
+drain limit, the rest are told so in a frame, exit 0. A second signal does not wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import aiohttp.http_parser
+from aiohttp import web
+from attrs import define, field
+
+from proxy.app import build_app
+from proxy.config import Config, Loaded, is_loopback
+from proxy.gateway import Gateway
+from proxy.listener import Runner
+from proxy.logs import set_up
+
+log = logging.getLogger("deltawire")
+
+SECOND_SIGNAL = 143
+
+
+@define(eq=False)
+class Serving:
+    """One gateway on one port."""
+
+    config: Config
+    gateway: Gateway = field()
+    url: str = ""
+    _runner: Runner | None = None
+    _site: web.TCPSite | None = None
+
+    @gateway.default
+    def _own(self) -> Gateway:
+        return Gateway(self.config)
+
+    async def start(self) -> None:
+        runner = self._runner = Runner(build_app(self.config, self.gateway), self.config.limits)
+        await runner.setup()
+        server = self.config.server
+        self._site = web.TCPSite(runner, server.host, server.port, backlog=server.backlog)
+        await self._site.start()
+        host, port = runner.addresses[0][:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def drain(self) -> None:
+        """No new connections; what is under way may end."""
+        self.gateway.draining = True
+        if self._site is not None and self._runner is not None and self._runner.server is not None:
+            await self._site.stop()
+            self._runner.server.pre_shutdown()
+        await self.gateway.drain(self.config.server.drain)
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def __aenter__(self) -> Serving:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+
+def run(loaded: Loaded) -> int:
+    """Serve until told to stop; the exit code."""
+    config = loaded.config
+    set_up(config.log)
+    for warning in loaded.warnings:
+        log.warning(warning)
+    if not config.auth.api_keys and not is_loopback(config.server.host):
+        log.warning(
+            "no API keys are set and the port is open to other machines: anyone may use the upstreams"
+        )
+    if aiohttp.http_parser.HttpRequestParser is aiohttp.http_parser.HttpRequestParserPy:
+        log.warning("aiohttp runs without its C parser: it is slower and has a weaker record on bad input")
+    return run_until_signal(config.server.loop, lambda: _serve(config))
+
+
+def run_until_signal(loop: str, main: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        return runner.run(main())
+
+
+def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed, unless told otherwise."""
+    if name == "asyncio":
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        if name == "uvloop":
+            raise
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(config: Config) -> int:
+    serving = Serving(config)
+    try:
+        await serving.start()
+    except OSError as error:
+        log.error("cannot listen on %s port %d: %s", config.server.host, config.server.port, error.strerror)
+        await serving.stop()
+        return 1
+    log.info("serving on %s", serving.url)
+    return await until_signal(serving)
+
+
+async def until_signal(serving: Serving) -> int:
+    """Serve, then drain; a second signal cuts the draining short."""
+    signals: asyncio.Queue[int] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    await signals.get()
+    log.info("draining: %d answers under way", serving.gateway.running)
+    draining = asyncio.create_task(serving.drain())
+    impatient = asyncio.create_task(signals.get())
+    await asyncio.wait({draining, impatient}, return_when=asyncio.FIRST_COMPLETED)
+    code = 0 if draining.done() else SECOND_SIGNAL
+    for task in (draining, impatient):
+        task.cancel()
+    await asyncio.gather(draining, impatient, return_exceptions=True)
+    await serving.stop()
+    log.info("stopped")
+    return code
