@@ -17,7 +17,7 @@ from aiohttp import web
 from attrs import define, field
 
 from proxy.app import build_app
-from proxy.config import Config, Loaded, is_loopback
+from proxy.config import Config, Loaded
 from proxy.gateway import Gateway
 from proxy.listener import Runner
 from proxy.logs import set_up
@@ -76,10 +76,6 @@ def run(loaded: Loaded) -> int:
     set_up(config.log)
     for warning in loaded.warnings:
         log.warning(warning)
-    if not config.auth.api_keys and not is_loopback(config.server.host):
-        log.warning(
-            "no API keys are set and the port is open to other machines: anyone may use the upstreams"
-        )
     if aiohttp.http_parser.HttpRequestParser is aiohttp.http_parser.HttpRequestParserPy:
         log.warning("aiohttp runs without its C parser: it is slower and has a weaker record on bad input")
     return run_until_signal(config.server.loop, lambda: _serve(config))
