@@ -96,13 +96,16 @@ class Dialer:
         """The answer to what ``upstream`` has to ask, or GatewayError for why there is none."""
         call = upstream.call()
         await self.slots.acquire()
+        body: Body | None = None
         try:
             if isinstance(call, Script):
-                return ScriptBody(call.steps, self.slots.release)
-            return HttpBody(await self._ask(call, upstream), self.slots.release)
-        except BaseException:
-            self.slots.release()
-            raise
+                body = ScriptBody(call.steps, self.slots.release)
+            else:
+                body = HttpBody(await self._ask(call, upstream), self.slots.release)
+            return body
+        finally:
+            if body is None:
+                self.slots.release()
 
     async def _ask(self, call: Call, upstream: Upstream) -> aiohttp.ClientResponse:
         for attempt in range(self.config.retries + 1):

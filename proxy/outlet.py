@@ -55,6 +55,7 @@ class HttpOutlet:
     headers: Mapping[str, str]
     response: EventStream = field(init=False)
     sent: int = 0
+    _writer: StreamWriter | None = None
     _transport: asyncio.Transport | None = None
     _chunked: bool = True
 
@@ -68,7 +69,7 @@ class HttpOutlet:
         if transport is None:
             raise ConnectionResetError("the client left")
         assert isinstance(writer, StreamWriter)
-        self._transport = transport
+        self._writer, self._transport = writer, transport
         self._chunked = writer.chunked
         await writer.write(first, drain=False)
         self.sent += len(first)
@@ -92,8 +93,9 @@ class HttpOutlet:
         return 0 if transport is None or transport.is_closing() else transport.get_write_buffer_size()
 
     async def drain(self) -> None:
-        await asyncio.sleep(0)
-        await self.request.protocol._drain_helper()
+        assert self._writer is not None
+        await asyncio.sleep(0)  # uvloop writes when its loop turns, and only then knows that it is behind
+        await self._writer.drain()
 
     async def close(self, last: bytes) -> None:
         """Say the last words and wait until they are taken; what is never taken must not be kept for ever."""

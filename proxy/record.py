@@ -27,7 +27,7 @@ class Record:
 
     def write(self, status: int, now: float) -> None:
         fields: dict[str, Any] = {
-            "request": self.id,
+            "id": self.id,
             "method": self.method,
             "path": self.path[:200],
             "status": status,
@@ -43,7 +43,7 @@ class Record:
             if error.detail:
                 fields["detail"] = error.detail[:300]
         level = _level(status, error)
-        log.log(level, "%s %s %s", self.method, fields["path"], status, extra={"fields": fields})
+        log.log(level, "request", extra={"fields": fields})
 
 
 def _of_exchange(exchange: Exchange) -> dict[str, Any]:

@@ -231,6 +231,7 @@ class Relay:
         self._full = True
         await outlet.drain()
         self._full = False
+        self._taken = (0, 0.0)
         self._last_heard = self.now()
 
     def _say(self, out: bytes) -> None:

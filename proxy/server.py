@@ -50,6 +50,17 @@ class Serving:
         host, port = runner.addresses[0][:2]
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
+    async def listen(self) -> bool:
+        """``start``, with a port that cannot be had told in words."""
+        try:
+            await self.start()
+        except OSError as error:
+            where = (self.config.server.host, self.config.server.port)
+            log.error("cannot listen on %s port %d: %s", *where, error.strerror or error)
+            await self.stop()
+            return False
+        return True
+
     async def drain(self) -> None:
         """No new connections; what is under way may end."""
         self.gateway.draining = True
@@ -101,11 +112,7 @@ def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _serve(config: Config) -> int:
     serving = Serving(config)
-    try:
-        await serving.start()
-    except OSError as error:
-        log.error("cannot listen on %s port %d: %s", config.server.host, config.server.port, error.strerror)
-        await serving.stop()
+    if not await serving.listen():
         return 1
     log.info("serving on %s", serving.url)
     return await until_signal(serving)

@@ -324,12 +324,14 @@ def _envelope(kind: str, request: Mapping[str, Any], id: str, created: int) -> d
 def _frames(choice: Choice, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The choices member of each chunk, in the order the dialect wants."""
     silent = bool(choice.tool_calls or choice.refusal)
+    judged = request.get("logprobs") is True
     yield _frame(choice, {"role": "assistant", "content": None if silent else "", "refusal": None})
     for piece in choice.reasoning:
         yield _frame(choice, {"reasoning_content": piece})
     for member, said in (("content", choice.content), ("refusal", choice.refusal)):
         for place, piece in enumerate(said):
-            yield _frame(choice, {member: piece}, _logprobs({member: (piece,)}, request, place))
+            odds = _logprobs({member: (piece,)}, request, place) if judged else None
+            yield _frame(choice, {member: piece}, odds)
     for index, call in enumerate(choice.tool_calls):
         yield _frame(choice, _call_delta(index, call, request))
         for piece in call.arguments:
@@ -384,7 +386,7 @@ def _whole_choice(choice: Choice, request: Mapping[str, Any]) -> dict[str, Any]:
 def _logprobs(
     said: Mapping[str, tuple[str, ...]], request: Mapping[str, Any], start: int
 ) -> dict[str, Any] | None:
-    if request.get("logprobs") is not True:
+    if request.get("logprobs") is not True or not any(said.values()):
         return None
     wanted = _whole_number(request.get("top_logprobs"), 0, _MOST_ALTERNATIVES) or 0
     out: dict[str, Any] = {"content": None, "refusal": None}
