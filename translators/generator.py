@@ -73,6 +73,10 @@ class _Asked:
     seen: list[str]
     results: list[str]
     functions: list[dict[str, Any]]
+    arguments: list[tuple[str, ...]]
+    """What each function is called with: once for all choices, which bounds what n and tools may cost."""
+    verbatim: tuple[str, ...] | None
+    """What every choice says, where the request leaves no choice; for the same reason."""
     limit: int | None
     number: int
     """Follows from the conversation and the seed; differs with either."""
@@ -86,14 +90,19 @@ class _Asked:
         results = _results(messages)
         seed = _whole_number(request.get("seed"), -(2**63), 2**63)
         limit = _whole_number(request.get("max_completion_tokens"), 1)
+        number = prose.chance(question, len(messages), seed, *results)
+        functions = [] if results else _called(request, question)
+        verbatim = None if functions else _verbatim(request, question, results, number)
         return cls(
             request,
             question,
             prose.seen_in(content),
             results,
-            [] if results else _called(request, question),
+            functions,
+            _arguments(functions, number),
+            prose.pieces(_until_stop(verbatim, request)) if verbatim is not None else None,
             limit if limit is not None else _whole_number(request.get("max_tokens"), 1),
-            prose.chance(question, len(messages), seed, *results),
+            number,
         )
 
 
@@ -170,12 +179,16 @@ def _written(document: Any) -> str:
         return ""
 
 
-def _call(function: Mapping[str, Any], asked: _Asked, choice: int, place: int) -> Call:
-    name = prose.clean(function["name"])
-    value = sample(function.get("parameters") or {"type": "object"}, seed=asked.number + choice)
-    arguments = _written(value if isinstance(value, dict) else {}) or "{}"
-    token = "".join(f"{prose.chance(asked.number, choice, place, part):08x}" for part in range(3))
-    return Call(f"call_{token}", name, prose.pieces(arguments))
+def _arguments(functions: list[dict[str, Any]], number: int) -> list[tuple[str, ...]]:
+    schemas = [function.get("parameters") or {"type": "object"} for function in functions]
+    values = [sample(schema, seed=number, shares=len(schemas)) for schema in schemas]
+    return [prose.pieces(_written(value if isinstance(value, dict) else {}) or "{}") for value in values]
+
+
+def _calls(asked: _Asked, choice: int, limit: _Limit) -> Iterator[Call]:
+    for place, (function, arguments) in enumerate(zip(asked.functions, asked.arguments, strict=True)):
+        token = "".join(f"{prose.chance(asked.number, choice, place, part):08x}" for part in range(3))
+        yield Call(f"call_{token}", prose.clean(function["name"]), limit.take(arguments))
 
 
 # One choice.
@@ -186,13 +199,10 @@ def _choice(asked: _Asked, index: int) -> Choice:
     reasoning = limit.take(prose.pieces(_reasoning(asked)))
     refused = "" if asked.functions else prose.refusal(asked.question)
     refusal = limit.take(prose.pieces(refused))
-    calls = tuple(_call(function, asked, index, place) for place, function in enumerate(asked.functions))
-    kept = tuple(Call(call.id, call.name, limit.take(call.arguments)) for call in calls)
-    content = (
-        () if calls or refused else limit.take(prose.pieces(_until_stop(_text(asked, index), asked.request)))
-    )
+    calls = tuple(_calls(asked, index, limit))
+    content = () if calls or refused else limit.take(_content(asked, index))
     usual = ("function_call" if _legacy(asked.request) else "tool_calls") if calls else "stop"
-    return Choice(index, reasoning, content, refusal, kept, "length" if limit.reached else usual)
+    return Choice(index, reasoning, content, refusal, calls, "length" if limit.reached else usual)
 
 
 class _Limit:
@@ -219,25 +229,34 @@ def _reasoning(asked: _Asked) -> str:
     return prose.thoughts(asked.question, sentences)
 
 
-def _text(asked: _Asked, index: int) -> str:
-    wanted = asked.request.get("response_format")
-    form = wanted.get("type") if isinstance(wanted, dict) else None
+def _format(request: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The kind of response_format, and the schema that goes with one kind."""
+    wanted = request.get("response_format")
+    if not isinstance(wanted, dict):
+        return None, None
+    given = wanted.get("json_schema")
+    return wanted.get("type"), given.get("schema", {}) if isinstance(given, dict) else None
+
+
+def _verbatim(request: Mapping[str, Any], question: str, results: list[str], number: int) -> str | None:
+    form, schema = _format(request)
+    if form == "json_schema" and schema is not None:
+        return _written(sample(schema, seed=number)) or "null"
+    return None if form == "json_object" or results else prose.taken_at_its_word(question)
+
+
+def _content(asked: _Asked, index: int) -> tuple[str, ...]:
+    if asked.verbatim is not None:
+        return asked.verbatim
     number = prose.chance(asked.number, index)
-    if (
-        form == "json_schema"
-        and isinstance(wanted, dict)
-        and isinstance(given := wanted.get("json_schema"), dict)
-    ):
-        return _written(sample(given.get("schema"), seed=number)) or "null"
-    if form == "json_object":
-        said = {
-            "question": prose.quoted(asked.question),
-            "answer": prose.reply(asked.question, asked.seen, number),
-        }
-        return _written(said)
-    if asked.results:
-        return prose.after_tools(asked.results, number)
-    return prose.reply(asked.question, asked.seen, number)
+    if _format(asked.request)[0] == "json_object":
+        said = prose.reply(asked.question, asked.seen, number)
+        text = _written({"question": prose.quoted(asked.question), "answer": said})
+    elif asked.results:
+        text = prose.after_tools(asked.results, number)
+    else:
+        text = prose.reply(asked.question, asked.seen, number)
+    return prose.pieces(_until_stop(text, asked.request))
 
 
 def _until_stop(text: str, request: Mapping[str, Any]) -> str:

@@ -124,12 +124,17 @@ def quoted(question: str) -> str:
     return line if len(line) <= _LONGEST_QUOTE else line[: _LONGEST_QUOTE - 1] + "…"
 
 
-def reply(question: str, seen: list[str], number: int) -> str:
+def taken_at_its_word(question: str) -> str | None:
+    """The whole reply, where the question says what it must be."""
     if (repeat := _REPEAT.match(question)) is not None:
         return repeat[1][:_LONGEST_REPEAT]
     if (upto := _COUNT_TO.search(question)) is not None:
         last = max(1, min(int(upto[1]), _LONGEST_COUNT))
         return ", ".join(map(str, range(1, last + 1))) + "."
+    return None
+
+
+def reply(question: str, seen: list[str], number: int) -> str:
     said = [_pick(_OPENINGS, number).format(quote=quoted(question) or "nothing")]
     if seen:
         said.append(f"I see {' and '.join(seen)}.")

@@ -80,9 +80,12 @@ _HINTS = {
 """What a schema without a type is about, told by the first of these words in it."""
 
 
-def sample(schema: Any, *, seed: int = 0) -> Any:
-    """A value that ``schema`` accepts; equal arguments give equal values."""
-    visits = min(_VISITS, _READS // _size(schema))
+def sample(schema: Any, *, seed: int = 0, shares: int = 1) -> Any:
+    """A value that ``schema`` accepts; equal arguments give equal values.
+
+    Who makes several values for one request says so in ``shares``: together they may cost what one may.
+    """
+    visits = min(_VISITS, _READS // _size(schema)) // shares
     return _Walk(root=schema, seed=seed, left=visits).value(schema, "", 0)
 
 
@@ -175,7 +178,7 @@ class _Walk:
     left: int
 
     def value(self, schema: Any, name: str, depth: int) -> Any:
-        if self.left <= 0 or depth > _DEEPEST:
+        if self.left <= 0:
             return None
         self.left -= 1
         plain = self.plain(schema, depth)
@@ -190,7 +193,6 @@ class _Walk:
         """``schema`` with references, allOf and choices worked into it."""
         out: Schema = schema if isinstance(schema, Mapping) and depth <= _DEEPEST else {}
         for _ in range(min(self.left, _INDIRECTIONS)):
-            self.left -= 1
             if "$ref" in out:
                 out = _merged(self.target(out["$ref"]), _without(out, "$ref"))
             elif "allOf" in out:
@@ -202,6 +204,7 @@ class _Walk:
                 out = self.chosen(out, "oneOf", depth)
             else:
                 break
+            self.left -= 1
         return out
 
     def followed(self, schema: Schema) -> Schema:
