@@ -17,8 +17,8 @@ import aiohttp
 from attrs import define
 
 from proxy.http_errors import EXPECTED, retell_midstream
-from proxy.tap import Sink, Tap
-from translators.errors import GatewayError
+from proxy.tap import SLICE, Sink, Tap
+from translators.errors import GatewayError, UpstreamMalformed
 
 
 class Body(Protocol):
@@ -32,6 +32,10 @@ class Body(Protocol):
 
     def fail(self, error: GatewayError) -> None:
         """Let the read that is waiting, or the next one, raise ``error``."""
+        ...
+
+    def broken(self) -> GatewayError | None:
+        """Why no more can come, if that is so and whoever reads has not been told."""
         ...
 
     def finish(self) -> None: ...
@@ -52,8 +56,11 @@ class HttpBody:
     _released: bool = False
 
     async def read(self) -> bytes:
+        content = self.response.content
+        if self._read >= content.total_bytes and (failure := self.broken()) is not None:
+            raise failure
         try:
-            data = await self.response.content.readany()
+            data = await content.read(SLICE)
         except EXPECTED as error:
             raise retell_midstream(error) from error
         self._read += len(data)
@@ -64,6 +71,15 @@ class HttpBody:
 
     def fail(self, error: GatewayError) -> None:
         self.response.content.set_exception(error)
+
+    def broken(self) -> GatewayError | None:
+        # aiohttp hangs up on a body whose chunks are malformed, but does not tell who reads it.
+        content, connection = self.response.content, self.response.connection
+        if connection is None or connection.protocol is None or connection.protocol.connected:
+            return None
+        if content.is_eof() or content.exception() is not None:
+            return None
+        return UpstreamMalformed("The upstream's answer is not valid HTTP.")
 
     def finish(self) -> None:
         if not self.response.content.is_eof():
@@ -102,6 +118,9 @@ class ScriptBody:
 
     def fail(self, error: GatewayError) -> None:
         self._failure = error
+
+    def broken(self) -> None:
+        return None
 
     def finish(self) -> None:
         self.close()

@@ -1,7 +1,7 @@
 """Exceptions of the HTTP client, retold as ours by one table.
 
 The first class that fits decides, so the order is from the particular to the general. What the exception says
-goes into ``detail`` for the log: it names hosts and addresses, which no client may see.
+goes into ``detail`` for the log, cleaned: it may quote what the peer sent, and that may quote a key of ours.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from translators.errors import (
     UpstreamMalformed,
     UpstreamUnreachable,
 )
+from translators.excerpt import clean
 
 _TABLE: tuple[tuple[type[BaseException], type[UpstreamError], str], ...] = (
     (aiohttp.ClientConnectorDNSError, UpstreamUnreachable, "The upstream's host name could not be resolved."),
@@ -49,10 +50,16 @@ EXPECTED: tuple[type[BaseException], ...] = (GatewayError, *FOREIGN)
 def retell(error: BaseException) -> GatewayError:
     for theirs, ours, message in _TABLE:
         if isinstance(error, theirs):
-            told = ours(message, detail=f"{type(error).__name__}: {error}"[:500])
+            told = ours(message, detail=_detail(error))
             told.__cause__ = error
             return told
-    return Internal("The gateway met an error that it does not know.", detail=repr(error)[:500])
+    return Internal("The gateway met an error that it does not know.", detail=_detail(error))
+
+
+def _detail(error: BaseException) -> str:
+    """The reason underneath, where there is one: around it aiohttp only says which host it was."""
+    reason = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
+    return f"{type(error).__name__}: {clean(str(reason))}"
 
 
 def retell_midstream(error: BaseException) -> GatewayError:

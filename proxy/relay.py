@@ -25,7 +25,7 @@ from proxy.config import Limits
 from proxy.outlet import Outlet
 from proxy.sweep import Sweep
 from proxy.tap import Tap
-from translators.errors import GatewayError, UpstreamTimeout
+from translators.errors import GatewayError, UpstreamMalformed, UpstreamTimeout
 from translators.stream import Stream
 
 
@@ -43,6 +43,9 @@ class Patience:
     def of(cls, limits: Limits, first_byte: float, idle: float) -> Patience:
         return cls(first_byte, idle, limits.write_timeout, limits.keepalive, limits.commit_after)
 
+
+MAX_UNSAID = 64 * 1024 * 1024
+"""What an upstream may send before anything can be said: a whole answer is kept until it has ended."""
 
 Dial: TypeAlias = Callable[[], Awaitable[Body]]
 
@@ -110,6 +113,7 @@ class Relay:
             await self._pump()
             last = self.stream.close() if self._stop is None else self.stream.fail(self._stop)
             self._full = True
+            self._let_go()
             await outlet.close(last)
         finally:
             self._finish()
@@ -121,7 +125,7 @@ class Relay:
             self.end(error)
         elif self._pumping and self._body is not None:
             self._body.fail(error)
-        elif self._deadline is not None:
+        elif self._deadline is not None and not self._deadline.expired():
             self._deadline.reschedule(self.now())
 
     # Before the first frame.
@@ -137,6 +141,8 @@ class Relay:
                     out = self.stream.feed(data) if data else self.stream.close()
                     if out or self.stream.done:
                         return out
+                    if self.stream.received > MAX_UNSAID:
+                        raise UpstreamMalformed(f"The upstream sent an answer of over {MAX_UNSAID} bytes.")
         except TimeoutError:
             return self.stream.fail(self._stop or UpstreamTimeout("The upstream did not answer in time."))
         except GatewayError as error:
@@ -242,9 +248,13 @@ class Relay:
     # What the sweep looks after.
 
     def tick(self, now: float) -> None:
-        outlet = self._outlet
-        if outlet is None:
-            return
+        broken = None if self._body is None or self._full else self._body.broken()
+        if broken is not None:
+            self.stop(broken)
+        elif self._outlet is not None:
+            self._watch(self._outlet, now)
+
+    def _watch(self, outlet: Outlet, now: float) -> None:
         if self._heard:
             self._heard, self._last_heard = False, now
         if self._spoke:
@@ -274,11 +284,16 @@ class Relay:
         self.sweep.discard(self)
         if self._committing is not None:
             self._committing.cancel()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """The upstream's part is over, even if its reader is still busy."""
+        body, self._body = self._body, None
         if self._tap is not None:
             self._tap.detach()
-        if self._body is not None:
+        if body is not None:
             complete = self.stream.done and self.stream.failure is None
-            (self._body.finish if complete else self._body.close)()
+            (body.finish if complete else body.close)()
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

@@ -40,10 +40,10 @@ class Slots:
         try:
             await place
         except asyncio.CancelledError:
-            if place.cancelled():
-                self._waiting.remove(place)
-            else:
+            if not place.cancelled():
                 self.release()  # the place came in the moment its taker left
+            elif place in self._waiting:  # a release in that moment has passed it over already
+                self._waiting.remove(place)
             raise
 
     def release(self) -> None:

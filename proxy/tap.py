@@ -28,7 +28,7 @@ from translators.errors import GatewayError, Internal
 
 log = logging.getLogger("deltawire")
 
-SLICE = 64 * 1024
+SLICE = 16 * 1024
 """The most that is handed on before the sink may say that it is full."""
 
 

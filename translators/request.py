@@ -86,7 +86,7 @@ def _number(low: float, high: float) -> Check:
 
     def check(value: Any, param: str) -> None:
         is_number(value, param)
-        _within(value, low, high, param)
+        _within(value, low, high, param, "decimal")
 
     return check
 
@@ -96,21 +96,23 @@ def _integer(low: int | None = None, high: int | None = None) -> Check:
 
     def check(value: Any, param: str) -> None:
         is_integer(value, param)
-        _within(value, low, high, param)
+        _within(value, low, high, param, "integer")
 
     return check
 
 
-def _within(value: float, low: float | None, high: float | None, param: str) -> None:
+def _within(value: float, low: float | None, high: float | None, param: str, noun: str) -> None:
     if low is not None and value < low:
         raise _wrong(
-            param, f"Invalid '{param}': {value} is less than the minimum of {low}.", "decimal_below_min_value"
+            param,
+            f"Invalid '{param}': {value} is less than the minimum of {low}.",
+            f"{noun}_below_min_value",
         )
     if high is not None and value > high:
         raise _wrong(
             param,
             f"Invalid '{param}': {value} is greater than the maximum of {high}.",
-            "decimal_above_max_value",
+            f"{noun}_above_max_value",
         )
 
 

@@ -16,7 +16,7 @@ class Template:
     __slots__ = ("_end", "_key", "_prefix", "_start", "_suffix")
 
     def __init__(self, key: bytes) -> None:
-        self._key = b'"' + key + b'":'
+        self._key = b'"' + key + b'"'
         self.forget()
 
     def forget(self) -> None:
@@ -41,9 +41,12 @@ class Template:
         start = payload.find(b'"', key + len(self._key))
         quoted = orjson.dumps(text)
         end = start + len(quoted)
-        if key < 0 or payload.count(self._key) != 1 or payload[start:end] != quoted:
+        if payload.count(self._key) != 1 or payload[start:end] != quoted:
             return
-        if payload[key + len(self._key) : start].strip():
+        if payload[key + len(self._key) : start].strip() != b":":
             return
-        self._prefix, self._suffix = payload[: start + 1], payload[end - 1 :]
-        self._start, self._end = start, 1 - len(self._suffix)
+        prefix, suffix = payload[: start + 1], payload[end - 1 :]
+        if b"\\" in prefix or b"\\" in suffix:
+            return  # the key may stand there a second time, spelt with escapes
+        self._prefix, self._suffix = prefix, suffix
+        self._start, self._end = start, 1 - len(suffix)

@@ -51,10 +51,12 @@ class Thinking:
 
     def _before(self, say: Say) -> None:
         opening = self._held.lstrip()
-        if opening.startswith(_OPEN):
+        if len(self._held) - len(opening) > _PATIENCE:
+            self.plain = True
+        elif opening.startswith(_OPEN):
             self._held = opening[len(_OPEN) :]
             self._inside = True
-        elif not _OPEN.startswith(opening) or len(self._held) > _PATIENCE:
+        elif not _OPEN.startswith(opening):
             self.plain = True
 
     def _within(self, say: Say) -> None:

@@ -3,7 +3,9 @@
 orjson does the work. Three things it cannot say without loss are caught here and take the slower road
 through the standard library: integers past 64 bits (it would make floats of them), half a surrogate pair
 (an emoji that a peer split over two events) and bytes that are not UTF-8 (read as every event-source
-client reads them: U+FFFD). NaN and Infinity stay errors: they are not JSON.
+client reads them: U+FFFD). NaN and Infinity stay errors: they are not JSON, and neither is a number that only
+infinity could stand for. Whatever can be read can also be written, so what is nested deeper than a writer goes
+is refused.
 
 What goes out has U+2028, U+2029 and U+0085 escaped, because some clients split lines on them.
 """
@@ -11,12 +13,16 @@ What goes out has U+2028, U+2029 and U+0085 escaped, because some clients split 
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, Never
 
 import orjson
 
-_WIDE = re.compile(rb"\d{20}")
+MAX_DEPTH = 200  # orjson reads 1024 levels but writes 254
+
+_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
+_WIDE = b"0" * 19  # the shortest integer that 64 bits cannot hold is a negative one
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -28,16 +34,34 @@ def loads(data: bytes) -> Any:
     """The document in ``data``; ValueError for anything that is not JSON."""
     try:
         document = orjson.loads(data)
+        exact = _WIDE not in data.translate(_ZEROS)
     except orjson.JSONDecodeError:
-        return _loads_exactly(data)
-    if _WIDE.search(data) is not None:
-        return _loads_exactly(data)
+        exact = False
+    if not exact:
+        document = _loads_exactly(data)
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _too_deep(document):
+        raise ValueError("nested too deeply")
     return document
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits[:40])
+
+
+def _too_deep(document: Any) -> bool:
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        inner = [value.values() if type(value) is dict else value for value in level]
+        level = [value for values in inner for value in values if type(value) in (dict, list)]
+        if not level:
+            return False
+    return True
 
 
 def _loads_exactly(data: bytes) -> Any:
     try:
-        return json.loads(data.decode("utf-8", "replace"), parse_constant=_refuse)
+        return json.loads(data.decode("utf-8", "replace"), parse_constant=_refuse, parse_float=_finite)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

@@ -26,6 +26,7 @@ from translators import wirejson
 from translators.errors import BadRequest, GatewayError, NotFound, Unauthenticated
 from translators.generator import answer, documents, whole
 
+_REMEMBERED = 10_000  # requests kept for whoever asks; a demo may run for weeks
 _BODY_LIMIT = 64 << 20
 _DONE = b"[DONE]"
 
@@ -81,7 +82,7 @@ class _State:
     clock: Callable[[], float]
     new_id: Callable[[], str]
     knobs: Knobs
-    requests: list[Recorded] = Factory(list)
+    requests: deque[Recorded] = Factory(lambda: deque(maxlen=_REMEMBERED))
     peers: dict[Any, int] = Factory(dict)
 
 
@@ -147,7 +148,7 @@ class OpenAIStandIn:
         return self._state.knobs
 
     @property
-    def requests(self) -> list[Recorded]:
+    def requests(self) -> deque[Recorded]:
         return self._state.requests
 
     @property

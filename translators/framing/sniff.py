@@ -41,7 +41,7 @@ class Document:
         return []
 
     def close(self) -> list[Frame]:
-        document = bytes(self._buffer)
+        document = bytes(self._buffer).strip(_BLANK)
         self._buffer.clear()
         return [(b"", document)] if document and self.fault is None else []
 
@@ -91,11 +91,12 @@ class Sniff:
 
     def _first(self, data: bytes) -> list[Frame]:
         data = self._held + data
-        opening = data.lstrip(_BLANK)[:1]
-        if not opening and len(data) < _PATIENCE:
+        rest = data.lstrip(_BLANK)
+        patient = len(data) - len(rest) < _PATIENCE
+        if not rest and patient:
             self._held = data
             return []
-        make = self._by_opening.get(opening)
+        make = self._by_opening.get(rest[:1]) if patient else None
         self._chosen = SSE(self._max_frame) if make is None else make()
         self.feed = self._chosen.feed
         return self._chosen.feed(data)

@@ -19,6 +19,7 @@ from translators.framing.base import MAX_FRAME, Frame
 
 _BOM = b"\xef\xbb\xbf"
 _COLON = ord(":")
+_EDGES = 2  # the buffer may hold a line end on either side of an event
 
 
 class SSE:
@@ -44,13 +45,13 @@ class SSE:
         buffer += data
         end = buffer.rfind(b"\n\n", seen)
         if end < 0:
-            if len(buffer) > self._max_frame:
+            if len(buffer) > self._max_frame + _EDGES:
                 self._overflow()
             return []
         whole = bytes(buffer[: end + 2])
         del buffer[: end + 2]
         frames = self._events(whole)
-        if len(buffer) > self._max_frame:
+        if len(buffer) > self._max_frame + _EDGES:
             self._overflow()
         return frames
 
@@ -61,8 +62,8 @@ class SSE:
         if self.fault is not None or not rest.strip(b"\n"):
             return []
         frames = self._events(rest)
-        if not frames and not all(line[:1] in (b"", b":") for line in rest.split(b"\n")):
-            self.fault = UpstreamIncomplete("The upstream stopped in the middle of an event.")
+        if not frames and not _only_comments(rest):
+            self._fail(UpstreamIncomplete("The upstream stopped in the middle of an event."))
         return frames
 
     def _events(self, whole: bytes) -> list[Frame]:
@@ -70,7 +71,7 @@ class SSE:
             return []
         frames: list[Frame] = []
         for block in whole.split(b"\n\n"):
-            if len(block) > self._max_frame:
+            if len(block) > self._max_frame and len(block.strip(b"\n")) > self._max_frame:
                 self._overflow()
                 break
             if block.startswith(b"data: ") and b"\n" not in block:
@@ -111,4 +112,12 @@ class SSE:
 
     def _overflow(self) -> None:
         self._buffer.clear()
-        self.fault = UpstreamMalformed(f"The upstream sent an event of over {self._max_frame} bytes.")
+        self._fail(UpstreamMalformed(f"The upstream sent an event of over {self._max_frame} bytes."))
+
+    def _fail(self, fault: GatewayError) -> None:
+        if self.fault is None:
+            self.fault = fault
+
+
+def _only_comments(rest: bytes) -> bool:
+    return all(line[:1] in (b"", b":") for line in rest.split(b"\n"))

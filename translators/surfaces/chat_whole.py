@@ -187,10 +187,13 @@ def _fold(into: dict[str, Any], piece: dict[str, Any]) -> None:
     for name, value in piece.items():
         held = into.get(name)
         if isinstance(value, list):
-            into[name] = [*held, *value] if isinstance(held, list) else value
+            if not isinstance(held, list):
+                into[name] = held = []
+            held += value
         elif isinstance(value, dict):
-            into[name] = dict(held) if isinstance(held, dict) else {}
-            _fold(into[name], value)
+            if not isinstance(held, dict):
+                into[name] = held = {}
+            _fold(held, value)
         elif isinstance(value, str) and isinstance(held, str) and name in _STREAMED:
             into[name] = held + value
         else:

@@ -27,6 +27,7 @@ from translators.upstreams.openai_errors import in_band_error, refusal_error
 from translators.upstreams.openai_tools import ToolCalls
 
 MAX_CHOICES = 128
+_LONGEST_CONSTANT = 256  # it is repeated in every frame, so it may not be a book
 
 _WRITTEN = {"id", "object", "created", "model", "choices", "usage", "obfuscation"}
 """Members of a chunk that the surface writes itself, or that mean nothing after a retelling."""
@@ -89,16 +90,17 @@ class OpenAI(Upstream):
             Upstream.eof(self, emit)
 
     def _chunk(self, payload: bytes, emit: Emit) -> None:
+        self._template.forget()  # what this chunk says may leave something waiting for the next
         chunk = wirejson.loads(payload)
         error = in_band_error(chunk)
         if error is not None:
             self.fail(error, emit)
             return
-        if not self._opened:
+        choices = chunk.get("choices") or ()
+        if choices and not self._opened:
             self._open(chunk, emit)
         if chunk.get("usage"):
             emit(_usage(chunk["usage"]))
-        choices = chunk.get("choices") or ()
         extras = {
             name: value
             for name, value in chunk.items()
@@ -110,12 +112,14 @@ class OpenAI(Upstream):
         if self._loose:
             extras, self._loose = {**self._loose, **extras}, {}
         said: list[Event] = []
-        for raw in choices:
-            choice = self._choice(raw.get("index") or 0)
-            choice.read(raw, extras, said.append)
-            extras = {}
-        for event in said:
-            emit(event)
+        try:
+            for raw in choices:
+                choice = self._choice(raw.get("index") or 0)
+                choice.read(raw, extras, said.append)
+                extras = {}
+        finally:
+            for event in said:
+                emit(event)
         if (
             len(said) == len(choices) == 1
             and type(said[0]) is Text
@@ -126,7 +130,12 @@ class OpenAI(Upstream):
 
     def _open(self, chunk: dict[str, Any], emit: Emit) -> None:
         self._opened = True
-        self._constants = {name: chunk[name] for name in _CONSTANT if chunk.get(name) is not None}
+        members = {name: chunk.get(name) for name in _CONSTANT}
+        self._constants = {
+            name: value
+            for name, value in members.items()
+            if isinstance(value, str) and len(value) <= _LONGEST_CONSTANT
+        }
         emit(Opened(message=str(chunk.get("id") or ""), constants=self._constants))
 
     def _choice(self, index: int) -> Choice:

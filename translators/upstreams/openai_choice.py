@@ -30,6 +30,7 @@ _FINISH: dict[str, FinishReason] = {
     "content_filter": "content_filter",
     "safety": "content_filter",
 }
+_OLD_CALL = "function_call"  # clients of the old dialect wait for this word
 _BROKEN = {"error", "abort", "aborted", "cancelled"}
 
 _DELTA = {"role", "content", "reasoning_content", "reasoning", "refusal", "tool_calls"}
@@ -59,8 +60,9 @@ class Choice:
         meaning: list[Meaning] = []
         self._thoughts(delta, meaning.append)
         self._words(delta.get("content"), meaning.append)
-        if delta.get("refusal"):
-            meaning.append(Refusal(delta["refusal"]))
+        refusal = delta.get("refusal")
+        if isinstance(refusal, str) and refusal:
+            meaning.append(Refusal(refusal))
         fragments = self.calls.put_right(delta.get("tool_calls") or ())
         meaning.extend(_tool_call(fragment) for fragment in fragments)
         reason = raw.get("finish_reason") or ("stop" if "message" in raw else "")
@@ -69,14 +71,14 @@ class Choice:
 
         more = {name: value for name, value in delta.items() if name not in _DELTA and value is not None}
         beside = {name: value for name, value in raw.items() if name not in _CHOICE and value is not None}
-        unusual = more or beside or chunk or any(not fragment.keys() <= _FRAGMENT for fragment in fragments)
+        unusual = more or beside or chunk or reason == _OLD_CALL
+        unusual = unusual or any(not fragment.keys() <= _FRAGMENT for fragment in fragments)
         if self.index == 0 and not unusual:
             for event in meaning:
                 emit(event)
         elif unusual or meaning or reason:
             said = _delta(meaning, fragments)
-            finish = self.finish if reason else None
-            emit(Verbatim(self.index, {**said, **more}, beside, chunk, finish, tuple(meaning)))
+            emit(Verbatim(self.index, {**said, **more}, beside, chunk, self._told(reason), tuple(meaning)))
         if reason in _BROKEN:
             raise UpstreamError(f"The upstream broke the answer off: {reason}.")
 
@@ -88,6 +90,12 @@ class Choice:
         if self.thinking is not None:
             self.thinking.close(say)
             self.thinking = None
+
+    def _told(self, reason: str) -> str | None:
+        """The reason as a client of this dialect is told it."""
+        if not reason or reason in _BROKEN:
+            return None
+        return reason if reason == _OLD_CALL else self.finish
 
     def _finish(self, reason: str) -> FinishReason | None:
         """The reason in our four words; ``stop`` after tool calls still means that the client must act."""

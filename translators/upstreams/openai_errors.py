@@ -94,9 +94,8 @@ def _said(document: Mapping[str, Any]) -> dict[str, Any] | None:
 def _error(status: int, said: Mapping[str, Any], retry_after: float | None) -> GatewayError:
     message = said.get("message")
     words = clean(message if isinstance(message, str) else "", _MESSAGE) or "The upstream gave no reason."
-    code = said.get("code") if isinstance(said.get("code"), str) else None
-    param = said.get("param") if isinstance(said.get("param"), str) else None
-    if {code, said.get("type")} & _QUOTA:
+    code, kind, param = (_word(said.get(name)) for name in ("code", "type", "param"))
+    if code in _QUOTA or kind in _QUOTA:
         return QuotaExceeded(words)
     make = _BY_STATUS.get(status)
     if make is not None:
@@ -104,6 +103,10 @@ def _error(status: int, said: Mapping[str, Any], retry_after: float | None) -> G
     if 400 <= status < 500:
         return UpstreamRejected(words, code=_name(code), param=_name(param))
     return UpstreamError(f"The upstream failed: {words}", code=_name(code), retry_after=retry_after)
+
+
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _name(word: str | None) -> str | None:

@@ -44,7 +44,7 @@ class ToolCalls:
     def _fragment(self, raw: dict[str, Any]) -> dict[str, Any]:
         function = raw.get("function") or {}
         name = function.get("name") or ""
-        call, first = self._call(raw.get("id") or "", raw.get("index"))
+        call, first = self._call(str(raw.get("id") or ""), raw.get("index"))
         out: dict[str, Any] = {"index": call.index}
         if first:
             out["id"] = call.id
