@@ -5,7 +5,8 @@ raises for what an upstream sent: what was understood before a fault is still de
 becomes the stream's last event. A known event of an unreadable shape keeps its exception as the error's
 cause, because it may be our bug; anything else that escapes is one.
 
-After ``done`` nothing more is said, whatever comes.
+After ``done`` nothing more is said, whatever comes. An answer that is told as one piece is held until it ends,
+so it has a bound; one that streams has none.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from attrs import define
 
 from translators.errors import GatewayError, UpstreamIncomplete, UpstreamMalformed
 from translators.events import Event, Failed
-from translators.framing.base import Frame, Framing
+from translators.framing.base import MAX_BODY, Frame, Framing
 from translators.surfaces.base import Surface
 from translators.upstreams.base import Upstream
 
@@ -51,6 +52,8 @@ class Stream:
             upstream.fail(malformed, emit)
         if framing.fault is not None or upstream.done:
             self._settle(framing.fault, events)
+        elif self.received > MAX_BODY and not self.surface.streams:
+            self._settle(UpstreamMalformed(f"The upstream sent an answer of over {MAX_BODY} bytes."), events)
         return self.surface.render(events) if events else b""
 
     def close(self) -> bytes:
