@@ -13,7 +13,7 @@ import orjson
 
 
 class Template:
-    __slots__ = ("_end", "_key", "_prefix", "_start", "_suffix")
+    __slots__ = ("_around", "_key", "_prefix", "_suffix")
 
     def __init__(self, key: bytes) -> None:
         self._key = b'"' + key + b'"'
@@ -22,14 +22,15 @@ class Template:
     def forget(self) -> None:
         self._prefix = b"\0"  # no JSON begins so
         self._suffix = b""
-        self._start = self._end = 0
+        self._around = -1
 
     def match(self, payload: bytes) -> str | None:
         """The text of a frame like the one learned from; None if it is not like it."""
-        if not payload.startswith(self._prefix) or not payload.endswith(self._suffix):
+        quoted = payload.removeprefix(self._prefix).removesuffix(self._suffix)
+        if len(payload) - len(quoted) != self._around:
             return None
         try:
-            text = orjson.loads(payload[self._start : self._end])
+            text = orjson.loads(quoted)
         except orjson.JSONDecodeError:
             return None
         return text if type(text) is str else None
@@ -45,8 +46,8 @@ class Template:
             return
         if payload[key + len(self._key) : start].strip() != b":":
             return
-        prefix, suffix = payload[: start + 1], payload[end - 1 :]
+        prefix, suffix = payload[:start], payload[end:]
         if b"\\" in prefix or b"\\" in suffix:
             return  # the key may stand there a second time, spelt with escapes
         self._prefix, self._suffix = prefix, suffix
-        self._start, self._end = start, 1 - len(suffix)
+        self._around = len(prefix) + len(suffix)

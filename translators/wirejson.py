@@ -77,7 +77,14 @@ def dumps(document: Any) -> bytes:
 
 def dumps_text(text: str) -> bytes:
     """``dumps`` for the one string of a token frame."""
-    return orjson.dumps(text) if text.isascii() else dumps(text)
+    if text.isascii():
+        return orjson.dumps(text)
+    if "\u2028" in text or "\u2029" in text or "\x85" in text:
+        return dumps(text)
+    try:
+        return orjson.dumps(text)
+    except orjson.JSONEncodeError:
+        return _dumps_exactly(text)
 
 
 def _dumps_exactly(document: Any) -> bytes:
@@ -90,6 +97,8 @@ def _dumps_exactly(document: Any) -> bytes:
 
 def safe_lines(out: bytes) -> bytes:
     """Escape the three code points that are line ends to some readers and ordinary characters to JSON."""
+    if out.isascii():
+        return out
     if b"\xe2\x80" in out:
         out = out.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
     if b"\xc2\x85" in out:

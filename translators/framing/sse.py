@@ -19,6 +19,7 @@ from translators.framing.base import MAX_FRAME, Frame
 
 _BOM = b"\xef\xbb\xbf"
 _COLON = ord(":")
+_CR = ord("\r")
 _EDGES = 2  # the buffer may hold a line end on either side of an event
 
 
@@ -33,12 +34,12 @@ class SSE:
         self._fresh = True  # a byte order mark may still come
 
     def feed(self, data: bytes) -> list[Frame]:
-        if self._fresh or self._cr or b"\r" in data:
+        if self._fresh or self._cr or _CR in data:
             data = self._normalise(data)
         buffer = self._buffer
         if not buffer:
-            if data.endswith(b"\n\n"):
-                return self._events(data)
+            if data[-2:] == b"\n\n":
+                return self._whole(data)
             seen = 0
         else:
             seen = len(buffer) - 1
@@ -50,7 +51,7 @@ class SSE:
             return []
         whole = bytes(buffer[: end + 2])
         del buffer[: end + 2]
-        frames = self._events(whole)
+        frames = self._whole(whole)
         if len(buffer) > self._max_frame + _EDGES:
             self._overflow()
         return frames
@@ -62,9 +63,19 @@ class SSE:
         if self.fault is not None or not rest.strip(b"\n"):
             return []
         frames = self._events(rest)
-        if not frames and not _only_comments(rest):
+        if not any(data for _, data in frames) and not _only_comments(rest):
             self._fail(UpstreamIncomplete("The upstream stopped in the middle of an event."))
         return frames
+
+    def _whole(self, whole: bytes) -> list[Frame]:
+        """Events with their blank lines. Most streams are bare ``data: `` lines and need no look at each."""
+        if whole[:6] == b"data: " and len(whole) <= self._max_frame and self.fault is None:
+            if whole.find(b"\n") == len(whole) - 2:
+                return [(b"", whole[6:-2])]
+            datas = whole[6:-2].split(b"\n\ndata: ")
+            if whole.count(b"\n") == 2 * len(datas):  # so no other line stands between them
+                return [(b"", data) for data in datas]
+        return self._events(whole)
 
     def _events(self, whole: bytes) -> list[Frame]:
         if self.fault is not None:

@@ -59,11 +59,17 @@ class Chat:
     """The last frame of every choice that has begun; empty where the upstream has not given it yet."""
     _head: bytes = b""
     _tail: bytes = b""
+    _before: bytes = b""
+    _after: bytes = b""
 
     def begin(self) -> bytes:
         return self._role(0)
 
     def render(self, events: Sequence[Event]) -> bytes:
+        if len(events) == 1 and self._head:
+            event = events[0]
+            if type(event) is Text:
+                return self._head + wirejson.dumps_text(event.text) + self._tail
         out: list[bytes] = []
         for event in events:
             if type(event) is Text and self._head:
@@ -156,10 +162,22 @@ class Chat:
         chunk: dict[str, Any] | None = None,
     ) -> bytes:
         piece = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None, **(choice or {})}
+        if not chunk:
+            if not self._before:
+                self._before, self._after = self._around()
+            return self._before + wirejson.dumps(piece) + self._after
         document = {**self._chunk(), **(chunk or {}), "choices": [piece]}
         if self.include_usage:
             document["usage"] = None
         return _data(document)
+
+    def _around(self) -> tuple[bytes, bytes]:
+        """What stands before and after the choice in every ordinary frame."""
+        document = {**self._chunk(), "choices": [_MARK]}
+        if self.include_usage:
+            document["usage"] = None
+        before, _, after = _data(document).rpartition(wirejson.dumps(_MARK))
+        return before, after
 
     def _chunk(self) -> dict[str, Any]:
         return {

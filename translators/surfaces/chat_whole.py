@@ -57,10 +57,14 @@ class _Message:
         call["arguments"].append(arguments)
         _fold(call["more"], more)
 
+    def _acts(self) -> bool:
+        """Whether the answer is something else than words."""
+        return bool(self.calls or self.more.get("audio") or self.more.get("function_call"))
+
     def document(self, index: int, reason: str) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
         message |= {member: "".join(pieces) for member, pieces in self.words.items()}
-        if message["content"] is None and not self.calls and message["refusal"] is None:
+        if message["content"] is None and message["refusal"] is None and not self._acts():
             message["content"] = ""
         message |= self.more
         if self.calls:

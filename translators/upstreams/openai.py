@@ -31,7 +31,7 @@ _LONGEST_CONSTANT = 256  # it is repeated in every frame, so it may not be a boo
 
 _WRITTEN = {"id", "object", "created", "model", "choices", "usage", "obfuscation"}
 """Members of a chunk that the surface writes itself, or that mean nothing after a retelling."""
-_CONSTANT = ("system_fingerprint", "service_tier")
+_CONSTANT = ("system_fingerprint", "service_tier", "provider")
 
 
 @frozen
@@ -80,7 +80,7 @@ class OpenAI(Upstream):
                 self._complete(emit)
             else:
                 Upstream.eof(self, emit)
-        else:
+        elif payload:  # an event without data is how some servers show that they are there
             self._chunk(payload, emit)
 
     def eof(self, emit: Emit) -> None:

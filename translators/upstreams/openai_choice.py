@@ -55,6 +55,7 @@ class Choice:
 
     def read(self, raw: dict[str, Any], chunk: dict[str, Any], emit: Emit) -> None:
         delta = raw.get("delta")
+        whole = delta is None and "message" in raw  # some servers send what was said so far beside each delta
         if delta is None:
             delta = raw.get("message") or {}
         meaning: list[Meaning] = []
@@ -65,7 +66,7 @@ class Choice:
             meaning.append(Refusal(refusal))
         fragments = self.calls.put_right(delta.get("tool_calls") or ())
         meaning.extend(_tool_call(fragment) for fragment in fragments)
-        reason = raw.get("finish_reason") or ("stop" if "message" in raw else "")
+        reason = raw.get("finish_reason") or ("stop" if whole else "")
         if reason:
             self.end(self._finish(reason), meaning.append)
 
