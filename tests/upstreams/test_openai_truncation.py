@@ -33,10 +33,10 @@ def payloads(sent: bytes) -> tuple[list[str], bool]:
     if text.lstrip()[:1] in ("{", "["):
         return [text], True
     *events, rest = re.sub("\r\n?", "\n", text).split("\n\n")
-    found = [data for event in events if (data := data_of(event)) is not None]
+    found = [data for event in events if (data := data_of(event))]  # one without data says nothing
     last = data_of(rest)
     if last is not None:
-        return [*found, last], True
+        return [*found, *filter(None, [last])], bool(last)
     return found, all(line[:1] in ("", ":") for line in rest.split("\n"))
 
 
