@@ -77,8 +77,13 @@ def _allow_other_origins(app: web.Application, config: Cors) -> None:
     )
     cors = aiohttp_cors.setup(app, defaults=dict.fromkeys(config.origins, options))
     for route in list(app.router.routes()):
-        cors.add(route)
+        if _may_be_used(route.method, config):  # aiohttp-cors takes the list of methods but does not heed it
+            cors.add(route)
     app.on_response_prepare.append(_complete_cors(config))
+
+
+def _may_be_used(method: str, config: Cors) -> bool:
+    return method in config.methods or (method == hdrs.METH_HEAD and hdrs.METH_GET in config.methods)
 
 
 def _complete_cors(config: Cors) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
@@ -93,6 +98,7 @@ def _complete_cors(config: Cors) -> Callable[[web.Request, web.StreamResponse], 
         allowed = "*" in config.origins or origin in config.origins
         if (
             allowed
+            and _may_be_used(request.method, config)
             and request.method != hdrs.METH_OPTIONS
             and hdrs.ACCESS_CONTROL_ALLOW_ORIGIN not in headers
         ):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol
 
 import aiohttp
@@ -52,6 +53,8 @@ class HttpBody:
     response: aiohttp.ClientResponse
     release: Callable[[], None]
     """Gives back the place at the upstream."""
+    lingering: set[aiohttp.ClientResponse]
+    """Finished answers whose messages have not ended yet."""
     _read: int = 0
     _released: bool = False
 
@@ -82,10 +85,17 @@ class HttpBody:
         return UpstreamMalformed("The upstream's answer is not valid HTTP.")
 
     def finish(self) -> None:
-        if not self.response.content.is_eof():
-            late = asyncio.get_running_loop().call_later(LINGER, self.response.close)
-            self.response.content.on_eof(late.cancel)
+        content = self.response.content
+        if not content.is_eof():
+            self.lingering.add(self.response)
+            late = asyncio.get_running_loop().call_later(LINGER, self._expel)
+            content.on_eof(late.cancel)
+            content.on_eof(partial(self.lingering.discard, self.response))
         self._give_back()
+
+    def _expel(self) -> None:
+        self.lingering.discard(self.response)
+        self.response.close()
 
     def close(self) -> None:
         self.response.close()

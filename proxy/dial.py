@@ -10,6 +10,7 @@ Redirects are not followed, cookies not kept, compression not wanted: each would
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -41,6 +42,8 @@ MAX_REFUSAL = 64 * 1024
 PATIENCE = 3.0
 """The longest that we wait by ourselves before asking again, or for a refusal to be explained; a longer wait is
 the client's to decide."""
+AT_ONCE = 1024 * 1024
+"""The longest body that is written in one go; a longer one lets other streams have their turn in between."""
 LONGEST_WAIT = 86400.0
 """The longest wait that is passed on: nobody means more, and numbers have no end."""
 
@@ -88,6 +91,8 @@ class Dialer:
     _headers: CIMultiDict[str] = field()
     _timeout: aiohttp.ClientTimeout = field()
 
+    _lingering: set[aiohttp.ClientResponse] = field(factory=set, init=False)
+
     @slots.default
     def _own_slots(self) -> Slots:
         return Slots(self.config.max_concurrency, self.config.max_queue)
@@ -110,6 +115,10 @@ class Dialer:
     def _only_connecting(self) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(total=None, sock_connect=self.config.connect_timeout)
 
+    def close(self) -> None:
+        for response in self._lingering:
+            response.close()
+
     async def open(self, upstream: Upstream) -> Body:
         """The answer to what ``upstream`` has to ask, or GatewayError for why there is none."""
         call = upstream.call()
@@ -119,7 +128,7 @@ class Dialer:
             if isinstance(call, Script):
                 body = ScriptBody(call.steps, self.slots.release)
             else:
-                body = HttpBody(await self._ask(call, upstream), self.slots.release)
+                body = HttpBody(await self._ask(call, upstream), self.slots.release, self._lingering)
             return body
         finally:
             if body is None:
@@ -158,7 +167,7 @@ class Dialer:
             response = await self.session.request(
                 call.method,
                 url,
-                data=call.body,
+                data=call.body if len(call.body) <= AT_ONCE else io.BytesIO(call.body),
                 headers=headers,
                 allow_redirects=False,
                 timeout=self._timeout,

@@ -29,6 +29,11 @@ from translators.stream import Stream
 from translators.surfaces.base import Surface
 from translators.upstreams import UPSTREAMS
 
+SHORTEST_TURN = 0.02
+"""Seconds between two looks at the clock, however short a limit is."""
+LAST_WORDS = 1.0
+"""Seconds that clients get to take the frame which ends their answer at a shutdown."""
+
 
 @frozen
 class Target:
@@ -89,7 +94,7 @@ class Gateway:
         limits = self.config.limits
         patience = [limits.idle_timeout, limits.write_timeout, limits.keepalive, limits.commit_after]
         patience += [upstream.idle_timeout for upstream in self.config.upstreams.values()]
-        self._sweep = Sweep(min(1.0, min(patience) / 4))
+        self._sweep = Sweep(min(1.0, max(SHORTEST_TURN, min(patience) / 4)))
         self._now = asyncio.get_running_loop().time
         self._session = session = client_session()
         self._dialers = {
@@ -100,6 +105,8 @@ class Gateway:
 
     async def __aexit__(self, *exc: object) -> None:
         self._sweep.close()
+        for dialer in self._dialers.values():
+            dialer.close()
         if self._session is not None:
             await self._session.close()
 
@@ -145,18 +152,20 @@ class Gateway:
         return len(self._sweep)
 
     async def drain(self, patience: float) -> None:
-        """Let answers end by themselves for so long; then tell those that have not."""
+        """Let answers end by themselves for so long; then tell those that have not and cut who does not listen."""
         self.draining = True
         await self._until_quiet(patience)
         for relay in self._sweep.all():
             relay.stop(
                 ShuttingDown("The gateway is shutting down and could not wait for this answer to end.")
             )
-        await self._until_quiet(2.0)
+        await self._until_quiet(LAST_WORDS)
+        for relay in self._sweep.all():
+            relay.cut()
 
     async def _until_quiet(self, patience: float) -> None:
         until = self._now() + patience
-        while self.running and self._now() < until:
+        while self.running and self._now() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
     @staticmethod

@@ -13,19 +13,18 @@ import socket
 from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 
 from proxy.app import SECURITY
 from proxy.config import Limits
 from proxy.outlet import HIGH_WATER
 from proxy.replies import error_response
-from translators.errors import BadRequest, GatewayError, Internal, RequestTimeout, TooLarge
+from translators.errors import BadRequest, GatewayError, Internal, TooLarge
 
 log = logging.getLogger("deltawire.http")
 
 NOTSENT_LOWAT = 16 * 1024
 """Bytes that the kernel may hold unsent for one client."""
-
-_TOO_LONG = {413, 414, 431}
 
 
 class Connection(web.RequestHandler):
@@ -49,7 +48,7 @@ class Connection(web.RequestHandler):
         log.debug("a request was refused with status %d", status)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun and cannot be taken back")
-        response = error_response(_judged(status), SECURITY)
+        response = error_response(_judged(status, exc), SECURITY)
         response.force_close()
         return response
 
@@ -59,11 +58,9 @@ class Connection(web.RequestHandler):
         log.warning("a connection failed: %s", type(error).__name__)
 
 
-def _judged(status: int) -> GatewayError:
-    if status in _TOO_LONG:
+def _judged(status: int, exc: BaseException | None) -> GatewayError:
+    if isinstance(exc, LineTooLong):
         return TooLarge("The request line or a header is too long.")
-    if status == 408:
-        return RequestTimeout("The request did not arrive in time.")
     if status < 500:
         return BadRequest("The request is not valid HTTP.")
     return Internal("The gateway failed.")

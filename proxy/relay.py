@@ -128,6 +128,11 @@ class Relay:
         elif self._deadline is not None and not self._deadline.expired():
             self._deadline.reschedule(self.now())
 
+    def cut(self) -> None:
+        """Hang up on a reader that does not even take the last words."""
+        if self._outlet is not None:
+            self._outlet.abort()
+
     # Before the first frame.
 
     async def _prologue(self, dial: Dial) -> bytes:
@@ -165,7 +170,7 @@ class Relay:
     # After it.
 
     async def _pump(self) -> None:
-        if self.stream.done or self._body is None:
+        if self.stream.done or self._body is None or self._stop is not None:
             return
         self._last_heard = self._last_spoke = self.now()
         self._pumping = True

@@ -69,6 +69,13 @@ class Serving:
             self._runner.server.pre_shutdown()
         await self.gateway.drain(self.config.server.drain)
 
+    def cut(self) -> None:
+        """Hang up on everybody."""
+        server = None if self._runner is None else self._runner.server
+        for connection in () if server is None else server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
@@ -129,7 +136,10 @@ async def until_signal(serving: Serving) -> int:
     draining = asyncio.create_task(serving.drain())
     impatient = asyncio.create_task(signals.get())
     await asyncio.wait({draining, impatient}, return_when=asyncio.FIRST_COMPLETED)
-    code = 0 if draining.done() else SECOND_SIGNAL
+    code = 0
+    if not draining.done():
+        code = SECOND_SIGNAL
+        serving.cut()
     for task in (draining, impatient):
         task.cancel()
     await asyncio.gather(draining, impatient, return_exceptions=True)

@@ -20,6 +20,8 @@ class Swept(Protocol):
 
     def stop(self, error: GatewayError) -> None: ...
 
+    def cut(self) -> None: ...
+
 
 @define(eq=False)
 class Sweep:

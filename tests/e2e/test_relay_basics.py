@@ -1,59 +1,70 @@
-"""One answer from socket to socket, each way the gateway can relay it."""
+"""One answer from socket to socket, each way the gateway can relay it, and what becomes of its connection."""
 
 from __future__ import annotations
 
-import json
+import time
 
-from proxy.simulators.script import ScriptServer, stream
+from proxy.simulators.script import Hang, Send, Wait, chunk, event_stream_head, last_chunk, stream
 from tests.support.gateway import openai_upstream
 from tests.support.raw import RawClient, ask, question
+from tests.support.upstream import DONE, ScriptThread, answer, delta, text_of, words
+
+NOTHING_HELD = {"answers": 0, "places": 0, "waiting": 0}
+END = [Send(chunk(delta(finish="stop") + DONE) + last_chunk())]
+UNENDED = [Send(event_stream_head()), Send(chunk(b"".join(answer(3)))), Hang()]
+"""An answer that is complete in a message that is not."""
 
 
-def chunk(text: str | None = None, finish: str | None = None) -> bytes:
-    delta = {} if text is None else {"content": text}
-    return (
-        b"data: %b\n\n"
-        % json.dumps(
-            {
-                "id": "x",
-                "object": "chat.completion.chunk",
-                "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
-            }
-        ).encode()
-    )
-
-
-WORDS = [chunk(f"w{number} ") for number in range(40)]
-ANSWER = [*WORDS, chunk(finish="stop"), b"data: [DONE]\n\n"]
-TEXT = "".join(f"w{number} " for number in range(40))
-
-
-async def test_an_answer_arrives_whole_and_the_connection_is_used_again(serve):
-    async with ScriptServer(stream(ANSWER, delay=0.001)) as upstream:
+def test_an_answer_arrives_whole_and_the_connection_is_used_again(serve):
+    with ScriptThread([*stream(words(40), delay=0.001, end=False), *END]) as upstream:
         gateway = serve(openai_upstream(upstream.url))
-
-        def talk():
-            with RawClient(gateway.port) as client:
-                for _ in range(3):
-                    client.post(question())
-                    reply = client.reply()
-                    assert (reply.status, reply.complete, reply.text) == (200, True, TEXT)
-                    assert reply.frames[-1] == "[DONE]"
-                    assert reply.chunks[-1]["choices"][0]["finish_reason"] == "stop"
-                    assert len({chunk["id"] for chunk in reply.chunks}) == 1
-
-        import asyncio
-
-        await asyncio.to_thread(talk)
+        with RawClient(gateway.port) as client:
+            for _ in range(3):
+                client.post(question())
+                reply = client.reply()
+                assert (reply.status, reply.complete, reply.text) == (200, True, text_of(40))
+                assert reply.frames[-1] == "[DONE]"
+                assert reply.chunks[-1]["choices"][0]["finish_reason"] == "stop"
+                assert len({chunk["id"] for chunk in reply.chunks}) == 1
         assert upstream.connections == 1
-        assert gateway.held() == {"answers": 0, "places": 0, "waiting": 0}
+        assert gateway.held() == NOTHING_HELD
 
 
-async def test_a_whole_answer_is_one_document(serve):
-    import asyncio
-
-    async with ScriptServer(stream(ANSWER)) as upstream:
+def test_a_whole_answer_is_one_document(serve):
+    with ScriptThread(stream(answer(40))) as upstream:
         gateway = serve(openai_upstream(upstream.url))
-        reply = await asyncio.to_thread(ask, gateway.port, question(stream=False))
+        reply = ask(gateway.port, question(stream=False))
         assert reply.status == 200
-        assert reply.json["choices"][0]["message"]["content"] == TEXT
+        assert reply.json["choices"][0]["message"]["content"] == text_of(40)
+
+
+def test_a_message_that_ends_a_little_after_its_answer_keeps_its_connection(serve):
+    with ScriptThread([*UNENDED[:-1], Wait(0.03), Send(last_chunk())]) as upstream:
+        gateway = serve(openai_upstream(upstream.url))
+        for _ in range(3):
+            assert ask(gateway.port, question()).text == text_of(3)
+            time.sleep(0.15)
+        assert upstream.connections == 1
+
+
+def test_a_message_that_never_ends_costs_its_connection_after_a_moment(serve, monkeypatch):
+    monkeypatch.setattr("proxy.body.LINGER", 0.1)
+    with ScriptThread(UNENDED) as upstream:
+        gateway = serve(openai_upstream(upstream.url))
+        reply = ask(gateway.port, question())
+        assert (reply.complete, reply.text) == (True, text_of(3))
+        assert gateway.held() == NOTHING_HELD
+        upstream.closed_by_peer()
+
+
+def test_a_gateway_that_stops_takes_unended_messages_with_it(serve):
+    """aiohttp warns of a connection that nobody closed."""
+    with ScriptThread(UNENDED) as upstream:
+        gateway = serve(openai_upstream(upstream.url))
+        for _ in range(3):
+            assert ask(gateway.port, question()).text == text_of(3)
+        [dialer] = gateway.serving.gateway._dialers.values()
+        lingering = list(dialer._lingering)
+        assert len(lingering) == 3
+        gateway.__exit__()
+        assert [response.connection for response in lingering] == [None] * 3

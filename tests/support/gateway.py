@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Self
-
 
 from proxy.config import Auth, Config, Cors, Limits, Log, Server, Upstream
 from proxy.server import Serving, loop_factory
@@ -105,7 +104,8 @@ class GatewayThread:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.loop.call_soon_threadsafe(self._stopping.set)
+        if self._thread.is_alive():  # a test may have stopped it already
+            self.loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(15)
         assert not self._thread.is_alive(), "the gateway did not stop"
         assert not self.errors, self.errors
@@ -130,9 +130,9 @@ class GatewayThread:
 def open_sockets() -> int:
     """Sockets of this process."""
     count = 0
-    for number in os.listdir("/proc/self/fd"):
+    for entry in Path("/proc/self/fd").iterdir():
         try:
-            count += os.readlink(f"/proc/self/fd/{number}").startswith("socket:")
+            count += str(entry.readlink()).startswith("socket:")
         except OSError:
             continue
     return count

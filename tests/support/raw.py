@@ -52,7 +52,7 @@ class RawClient:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(timeout)
         self.socket.connect(("127.0.0.1", port))
-        self._buffer = b""
+        self._buffer = bytearray()
 
     def __enter__(self) -> Self:
         return self
@@ -83,12 +83,28 @@ class RawClient:
         except ConnectionResetError:
             return b""
 
+    def take(self, size: int) -> bytes:
+        """At most ``size`` bytes, as they come, past any framing; for readers that are slow on purpose."""
+        data = self.socket.recv(size)
+        self._buffer += data
+        return data
+
     def until(self, mark: bytes) -> bytes:
         """Everything up to and with ``mark``, or to the end if it does not come."""
-        while mark not in self._buffer and (data := self.receive()):
+        seen = 0
+        while (found := self._buffer.find(mark, seen)) < 0:
+            seen = max(0, len(self._buffer) - len(mark))
+            data = self.receive()
             self._buffer += data
-        head, found, self._buffer = self._buffer.partition(mark)
-        return head + found
+            if not data:
+                return self._cut(len(self._buffer))
+        return self._cut(found + len(mark))
+
+    def exactly(self, size: int) -> bytes:
+        """``size`` bytes, or fewer at the end of the connection."""
+        while len(self._buffer) < size and (data := self.receive()):
+            self._buffer += data
+        return self._cut(size)
 
     def reply(self) -> Reply:
         head = self.until(b"\r\n\r\n").decode("latin-1")
@@ -98,14 +114,12 @@ class RawClient:
             body, complete = self._chunked()
         elif "content-length" in headers:
             size = int(headers["content-length"])
-            while len(self._buffer) < size and (data := self.receive()):
-                self._buffer += data
-            body, self._buffer = self._buffer[:size], self._buffer[size:]
+            body = self.exactly(size)
             complete = len(body) == size
         else:
             while data := self.receive():
                 self._buffer += data
-            body, self._buffer, complete = self._buffer, b"", True
+            body, complete = self._cut(len(self._buffer)), True
         return Reply(int(status_line.split()[1]), headers, body, complete)
 
     def reset(self) -> None:
@@ -114,24 +128,24 @@ class RawClient:
         self.socket.close()
 
     def _chunked(self) -> tuple[bytes, bool]:
-        body = b""
-        while True:
-            size = self.until(b"\r\n").strip()
-            if not size:
-                return body, False
+        pieces: list[bytes] = []
+        while size := self.until(b"\r\n").strip():
             count = int(size, 16)
-            while len(self._buffer) < count + 2 and (data := self.receive()):
-                self._buffer += data
-            if len(self._buffer) < count + 2:
-                return body + self._buffer[:count], False
-            body, self._buffer = body + self._buffer[:count], self._buffer[count + 2 :]
-            if not count:
-                return body, True
+            piece = self.exactly(count + 2)
+            pieces.append(piece[:count])
+            if len(piece) < count + 2 or not count:
+                return b"".join(pieces), len(piece) == count + 2
+        return b"".join(pieces), False
+
+    def _cut(self, size: int) -> bytes:
+        piece = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return piece
 
 
-def ask(port: int, body: Any, **options: Any) -> Reply:
+def ask(port: int, body: Any, timeout: float = 10.0, **options: Any) -> Reply:
     """One request on a connection of its own."""
-    with RawClient(port) as client:
+    with RawClient(port, timeout) as client:
         client.post(body, **options)
         return client.reply()
 
