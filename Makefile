@@ -4,13 +4,15 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo install test lint fuzz bench-translate bench-relay clean
+.PHONY: help demo install test lint fuzz bench bench-smoke bench-peers bench-translate bench-relay clean
 
 help:
 	@echo 'make demo             serve http://127.0.0.1:3000 with a built-in model: no key, no network'
 	@echo 'make test             lint, types and the whole test suite'
 	@echo 'make install          only create $(VENV) with the deltawire command in it'
 	@echo 'make fuzz             a long run of every fuzz target (FUZZ_EXAMPLES=100000)'
+	@echo 'make bench            the gateway beside nginx, LiteLLM and Portkey: latency, CPU, memory (12 minutes)'
+	@echo 'make bench-smoke      the same in small, without the peers from registries (under a minute)'
 	@echo 'make bench-translate  nanoseconds per frame, no sockets'
 	@echo 'make bench-relay      added latency and CPU per token, loop against tap'
 
@@ -43,6 +45,24 @@ test: lint
 
 fuzz: $(VENV)/.tested
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100000} $(BIN)/pytest tests/fuzz --timeout=3600
+
+bench: $(VENV)/.tested bench-peers
+	$(BIN)/python -m bench --out bench
+
+bench-smoke: $(VENV)/.tested
+	$(BIN)/python -m bench --quick --only direct,nginx,deltawire > /dev/null
+
+# What cannot be installed is missing from the results by name, so nothing here may stop the bench.
+PEERS := .cache/peers
+bench-peers:
+	@command -v nginx /usr/sbin/nginx > /dev/null || echo 'nginx is missing (Debian: apt-get install nginx-light)'
+	@test -x $(PEERS)/litellm/bin/litellm \
+		|| { $(PYTHON) -m venv $(PEERS)/litellm && $(PEERS)/litellm/bin/pip install -q 'litellm[proxy]'; } \
+		|| echo 'LiteLLM is missing: it could not be installed'
+	@test -d $(PEERS)/portkey/node_modules/@portkey-ai \
+		|| { mkdir -p $(PEERS)/portkey && cp bench/peers/package.json $(PEERS)/portkey/ \
+			&& npm install --prefix $(PEERS)/portkey --ignore-scripts --no-audit --no-fund; } \
+		|| echo 'Portkey is missing: it could not be installed'
 
 bench-translate: $(VENV)/.tested
 	$(BIN)/python -m bench.translate

@@ -10,6 +10,7 @@ from __future__ import annotations
 import select
 import socket
 import time
+from collections.abc import Callable
 
 from attrs import define, field, frozen
 
@@ -53,6 +54,7 @@ class _Connection:
     socket: socket.socket
     rounds: int
     recordings: list[Recording] = field(factory=list)
+    heard: bool = False
     _tail: bytes = b""
 
     def ask(self, request: bytes) -> None:
@@ -64,7 +66,7 @@ class _Connection:
     def take(self, now: int, data: bytes) -> bool:
         """Whether this was the end of the answer."""
         recording = self.recordings[-1]
-        if not recording.pieces and data and not data.startswith(_GOOD):
+        if not recording.pieces and data[: len(_GOOD)] != _GOOD[: len(data)]:
             recording.end = f"refused: {data[:40]!r}"
         elif not data:
             recording.end = "closed"
@@ -78,8 +80,10 @@ class _Connection:
 class Client:
     """Carries out one ``Load``."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, on_open: Callable[[], None] = lambda: None) -> None:
         self._load = load
+        self._on_open = on_open
+        self._unheard = load.streams
         self._poll = select.epoll()
         self._connections: dict[int, _Connection] = {}
         self._running = load.streams
@@ -118,8 +122,17 @@ class Client:
         for connection, now, data in heard:
             if self._load.step_port is not None and MARK in data:
                 self._steps.send(b".")
+            if not connection.heard and MARK in data:
+                self._greet(connection)
             if connection.take(now, data):
                 self._next(connection)
+
+    def _greet(self, connection: _Connection) -> None:
+        """A first frame has come; when every connection has had one, all of them are open."""
+        connection.heard = True
+        self._unheard -= 1
+        if not self._unheard:
+            self._on_open()
 
     def _next(self, connection: _Connection) -> None:
         if connection.rounds and connection.recordings[-1].end == "complete":

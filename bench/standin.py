@@ -3,7 +3,8 @@
 Bare protocols on one event loop. Each piece of text carries the monotonic clock, read just before its own
 write. A paced stream keeps its schedule however slowly it is read, as a model does; a stream without pace stops
 while its reader is behind; a stream in step sends a frame for each datagram that the receiver sends. The path
-picks the dialect. Prints its TCP and its UDP port, and serves until its standard input ends.
+picks the dialect. Prints its TCP and its UDP port, then a line for each stream whose reader left early, and
+serves until its standard input ends.
 """
 
 from __future__ import annotations
@@ -61,6 +62,12 @@ class Answer:
         if not paused and self._plan.pace == "0":
             self._flood()
 
+    def leave(self) -> None:
+        """The reader is gone; said if there was more to come."""
+        if self._sent < self._plan.frames:
+            print("gone", self._plan.name, time.monotonic_ns(), flush=True)
+        self.drop()
+
     def drop(self) -> None:
         self._stepping.discard(self)
         if self._timer is not None:
@@ -112,7 +119,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._answer is not None:
-            self._answer.drop()
+            self._answer.leave()
 
     def pause_writing(self) -> None:
         if self._answer is not None:

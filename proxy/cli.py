@@ -17,6 +17,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 from typed_settings.types import OptionInfo
 
+from proxy.bench_command import bench
 from proxy.config import (
     CONFIG_VARIABLE,
     OPTIONS,
@@ -129,7 +130,11 @@ def cli() -> None:
       deltawire serve                                 Ollama on this machine
       LLAMA_BASE_URL=http://gpu:8000/v1 deltawire serve
       deltawire check --config deltawire.toml --online
+      deltawire bench --target http://127.0.0.1:3000/v1 --model demo
     """
+
+
+cli.add_command(bench)
 
 
 @cli.command(cls=_Configured)
