@@ -1,49 +1,59 @@
-"""The aiohttp application: routes, middlewares, CORS and the headers that every answer carries."""
+"""The aiohttp application: routes, middlewares, CORS, and the lane beside it for the one hot route."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 import aiohttp_cors
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Middleware
+from aiohttp.typedefs import Handler, Middleware
+from attrs import frozen
 
-from proxy.config import Config, Cors
+from proxy.config import Config
 from proxy.gateway import Gateway
-from proxy.keys import GATEWAY, RECORD
+from proxy.headers import EXPOSED, HEADERS, AnswerHeaders
+from proxy.keys import GATEWAY
 from proxy.middlewares import bearer, boundary, recording
-from proxy.routes import chat, health, models
+from proxy.routes import health, models
+from proxy.routes.chat import Chats
 
-EXPOSED = (
-    "x-request-id",
-    "openai-processing-ms",
-    "openai-version",
-    "retry-after",
-    "retry-after-ms",
-    "x-should-retry",
-    "openai-poll-after-ms",
-)
-SECURITY = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "openai-version": "2020-10-01",
-}
+CHAT = "/v1/chat/completions"
+
+
+@frozen
+class Lane:
+    """A way past the application for the route that is asked for most.
+
+    It runs the same middlewares around the same handler, and gives answers the same headers; what it leaves out
+    is finding the route and asking the signals. Who waits to be told to go on is left to the application; what
+    else is expected is refused here, because the application would do so in aiohttp's words, which repeat it.
+    """
+
+    app: Handler
+    route: Handler
+    unmet: Handler
+    headers: AnswerHeaders
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        expectation = request.headers.get(hdrs.EXPECT, "").lower()
+        hot = not expectation and request.method == "POST" and request.raw_path == CHAT
+        if not hot and expectation in ("", "100-continue"):
+            return await self.app(request)
+        response = await (self.route if hot else self.unmet)(request)
+        if not response.prepared:
+            self.headers.dress(request, response)
+        return response
 
 
 def build_app(config: Config, gateway: Gateway | None = None) -> web.Application:
-    around: list[Middleware] = [recording(config.log.requests), boundary]
-    if config.auth.api_keys:
-        around.append(bearer(config.auth.api_keys))
-    app = web.Application(middlewares=around, client_max_size=config.limits.max_body)
+    app = web.Application(middlewares=_around(config), client_max_size=config.limits.max_body)
     app[GATEWAY] = gateway or Gateway(config)
+    app[HEADERS] = AnswerHeaders(config.cors)
     app.cleanup_ctx.append(_gateway)
-    app.on_response_prepare.append(_add_headers)
     app.router.add_routes(
         [
-            web.post("/v1/chat/completions", chat.create),
+            web.post(CHAT, Chats(app[GATEWAY], app[HEADERS]).create),
             web.get("/v1/models", models.index, allow_head=False),
             web.get("/v1/models/{id:.+}", models.show, allow_head=False),
             web.get("/health", health.health),
@@ -52,8 +62,28 @@ def build_app(config: Config, gateway: Gateway | None = None) -> web.Application
         ]
     )
     if config.cors.enabled:
-        _allow_other_origins(app, config.cors)
+        _answer_preflights(app, config)
+    app.on_response_prepare.append(_dress)
     return app
+
+
+def build_lane(app: web.Application, handler: Handler, config: Config) -> Lane:
+    route: Handler = Chats(app[GATEWAY], app[HEADERS]).create
+    unmet: Handler = _refuse_expectation
+    for middleware in reversed(_around(config)):
+        route, unmet = partial(middleware, handler=route), partial(middleware, handler=unmet)
+    return Lane(handler, route, unmet, app[HEADERS])
+
+
+async def _refuse_expectation(request: web.Request) -> web.StreamResponse:
+    raise web.HTTPExpectationFailed
+
+
+def _around(config: Config) -> Sequence[Middleware]:
+    around: list[Middleware] = [recording(config.log.requests), boundary]
+    if config.auth.api_keys:
+        around.append(bearer(config.auth.api_keys))
+    return around
 
 
 async def _gateway(app: web.Application) -> AsyncIterator[None]:
@@ -61,48 +91,15 @@ async def _gateway(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
-async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(SECURITY)
-    response.headers["Server"] = "deltawire"
-    record = request.get(RECORD)
-    if record is not None:
-        response.headers["x-request-id"] = record.id
-        elapsed = asyncio.get_running_loop().time() - record.began
-        response.headers["openai-processing-ms"] = str(int(elapsed * 1000))
+async def _dress(request: web.Request, response: web.StreamResponse) -> None:
+    request.app[HEADERS].dress(request, response)
 
 
-def _allow_other_origins(app: web.Application, config: Cors) -> None:
+def _answer_preflights(app: web.Application, config: Config) -> None:
     options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
-        expose_headers=EXPOSED, allow_headers="*", allow_methods=list(config.methods), max_age=600
+        expose_headers=EXPOSED, allow_headers="*", allow_methods=list(config.cors.methods), max_age=600
     )
-    cors = aiohttp_cors.setup(app, defaults=dict.fromkeys(config.origins, options))
+    cors = aiohttp_cors.setup(app, defaults=dict.fromkeys(config.cors.origins, options))
     for route in list(app.router.routes()):
-        if _may_be_used(route.method, config):  # aiohttp-cors takes the list of methods but does not heed it
+        if app[HEADERS].allows(route.method):  # aiohttp-cors takes the list of methods but does not heed it
             cors.add(route)
-    app.on_response_prepare.append(_complete_cors(config))
-
-
-def _may_be_used(method: str, config: Cors) -> bool:
-    return method in config.methods or (method == hdrs.METH_HEAD and hdrs.METH_GET in config.methods)
-
-
-def _complete_cors(config: Cors) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """aiohttp-cors knows only routes: an unknown path or method gets its headers here, and caches are told."""
-
-    async def complete(request: web.Request, response: web.StreamResponse) -> None:
-        headers = response.headers
-        origin = request.headers.get(hdrs.ORIGIN)
-        if origin is None:
-            return
-        headers.add(hdrs.VARY, hdrs.ORIGIN)
-        allowed = "*" in config.origins or origin in config.origins
-        if (
-            allowed
-            and _may_be_used(request.method, config)
-            and request.method != hdrs.METH_OPTIONS
-            and hdrs.ACCESS_CONTROL_ALLOW_ORIGIN not in headers
-        ):
-            headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
-            headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = ",".join(EXPOSED)
-
-    return complete

@@ -8,20 +8,22 @@ what all exchanges share, the client session, the places at each upstream and th
 from __future__ import annotations
 
 import asyncio
+import os
 import random
-import secrets
 import time
 from collections.abc import Callable, Mapping
 
 import aiohttp
 from attrs import define, field, frozen
 
-from proxy.body import Body
-from proxy.config import Config
-from proxy.dial import Dialer, client_session
+from proxy.config import Config, Upstream
+from proxy.dial import Dialer, request_headers
 from proxy.outlet import Outlet
 from proxy.relay import Patience, Relay
 from proxy.sweep import Sweep
+from proxy.wire.base import Body, Wire
+from proxy.wire.lean import LeanWire
+from proxy.wire.reference import ReferenceWire, client_session
 from translators.errors import NotFound, ShuttingDown
 from translators.ids import Envelope
 from translators.request import Prompt
@@ -80,7 +82,7 @@ class Model:
 class Gateway:
     config: Config
     clock: Callable[[], float] = time.time
-    new_id: Callable[[str], str] = field(default=lambda prefix: f"{prefix}-{secrets.token_hex(12)}")
+    new_id: Callable[[str], str] = field(default=lambda prefix: f"{prefix}-{os.urandom(12).hex()}")
     chance: Callable[[], float] = random.random
 
     began: int = 0
@@ -93,12 +95,14 @@ class Gateway:
     async def __aenter__(self) -> Gateway:
         limits = self.config.limits
         patience = [limits.idle_timeout, limits.write_timeout, limits.keepalive, limits.commit_after]
-        patience += [upstream.idle_timeout for upstream in self.config.upstreams.values()]
+        for upstream in self.config.upstreams.values():
+            patience += [upstream.idle_timeout, upstream.first_byte_timeout]
         self._sweep = Sweep(min(1.0, max(SHORTEST_TURN, min(patience) / 4)))
         self._now = asyncio.get_running_loop().time
-        self._session = session = client_session()
+        self._session = client_session()
         self._dialers = {
-            name: Dialer(upstream, session, self.chance) for name, upstream in self.config.upstreams.items()
+            name: Dialer(upstream, self._wire(upstream, self._session), self.chance)
+            for name, upstream in self.config.upstreams.items()
         }
         self.began = int(self.clock())
         return self
@@ -106,9 +110,19 @@ class Gateway:
     async def __aexit__(self, *exc: object) -> None:
         self._sweep.close()
         for dialer in self._dialers.values():
-            dialer.close()
+            if dialer.wire is not None:
+                await dialer.wire.close()
         if self._session is not None:
             await self._session.close()
+
+    def _wire(self, upstream: Upstream, session: aiohttp.ClientSession) -> Wire | None:
+        """The way to an upstream; one that answers in this process needs none."""
+        if not upstream.base_url:
+            return None
+        headers = request_headers(upstream)
+        if self.config.limits.relay == "loop":
+            return ReferenceWire(upstream.base_url, headers, upstream.connect_timeout, session)
+        return LeanWire(upstream.base_url, headers, upstream.connect_timeout)
 
     def resolve(self, model: str) -> Target:
         """Alias, then ``upstream/model``, then listed models, then the default upstream."""

@@ -14,9 +14,12 @@ from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.typedefs import Handler
 
-from proxy.app import SECURITY
-from proxy.config import Limits
+from proxy.app import build_lane
+from proxy.config import Config
+from proxy.headers import SECURITY
+from proxy.keys import RECORD
 from proxy.outlet import HIGH_WATER
 from proxy.replies import error_response
 from translators.errors import BadRequest, GatewayError, Internal, TooLarge
@@ -46,7 +49,8 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """What aiohttp could not read as HTTP, or a failure outside of the application."""
         log.debug("a request was refused with status %d", status)
-        if request.writer.output_size > 0:
+        record = request.get(RECORD)
+        if request.writer.output_size > 0 or (record is not None and record.begun):
             raise ConnectionError("an answer has begun and cannot be taken back")
         response = error_response(_judged(status, exc), SECURITY)
         response.force_close()
@@ -69,11 +73,12 @@ def _judged(status: int, exc: BaseException | None) -> GatewayError:
 class Runner(web.AppRunner):
     """An application runner whose connections are ours."""
 
-    def __init__(self, app: web.Application, limits: Limits) -> None:
+    def __init__(self, app: web.Application, config: Config) -> None:
+        self._config = config
         super().__init__(
             app,
             handler_cancellation=True,
-            keepalive_timeout=limits.connection_timeout,
+            keepalive_timeout=config.limits.connection_timeout,
             access_log=None,
             shutdown_timeout=5.0,
             auto_decompress=False,
@@ -82,13 +87,13 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return _Server(made, self._kwargs)
+        return _Server(made, build_lane(self.app, made.request_handler, self._config), self._kwargs)
 
 
 class _Server(web.Server):
-    def __init__(self, made: web.Server, settings: dict[str, Any]) -> None:
+    def __init__(self, made: web.Server, handler: Handler, settings: dict[str, Any]) -> None:
         super().__init__(
-            made.request_handler,
+            handler,  # type: ignore[arg-type]
             request_factory=made.request_factory,
             handler_cancellation=True,
             **{name: value for name, value in settings.items() if name != "handler_cancellation"},

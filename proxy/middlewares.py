@@ -11,8 +11,8 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import os
 import re
-import secrets
 from collections.abc import Iterable
 
 from aiohttp import web
@@ -47,7 +47,7 @@ def recording(write_lines: bool) -> Middleware:
     async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
         loop = asyncio.get_running_loop()
         given = request.headers.get("X-Request-ID", "")
-        id = given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+        id = given if _REQUEST_ID.fullmatch(given) else f"req_{os.urandom(12).hex()}"
         record = request[RECORD] = Record(id, request.method, request.rel_url.raw_path, loop.time())
         status = CLIENT_LEFT
         try:
@@ -81,7 +81,7 @@ def _told(
     request: web.Request, error: GatewayError, headers: dict[str, str] | None = None
 ) -> web.StreamResponse:
     request[RECORD].error = error
-    if isinstance(error, Internal) and request.transport is not None and request.writer.output_size:
+    if request[RECORD].begun and request.transport is not None:
         request.transport.abort()  # an answer that has begun must not look finished
     return error_response(error, headers)
 

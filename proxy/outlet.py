@@ -1,19 +1,22 @@
 """Where an answer goes.
 
-An outlet is opened with its first bytes, so that head and first frame leave in one segment. After that
-``write`` is synchronous; ``full`` says that the reader is behind, ``drain`` waits until it no longer is.
-``HttpOutlet`` writes chunks to the transport itself: aiohttp's own writer would add a coroutine per frame.
+An outlet is opened with its first bytes, so that head and first frame leave in one segment, and ended with its
+last, so that they and the end of the message do. All of it is synchronous; ``full`` says that the reader is
+behind, ``drain`` waits until it no longer is, and ``taken`` until everything has been taken.
+
+``HttpOutlet`` writes to the transport itself, the head included: aiohttp's own response would add a coroutine
+for each frame and a dozen calls for each answer. What aiohttp is given back is ``Sent``, with nothing to do.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Protocol
 
-from aiohttp import web
-from aiohttp.http_writer import StreamWriter
-from attrs import define, field
+from aiohttp import HttpVersion11, web
+from aiohttp.abc import AbstractStreamWriter
+from attrs import define
 
 HIGH_WATER = 64 * 1024
 """Bytes waiting in this process for one client before its upstream has to wait too."""
@@ -21,10 +24,13 @@ HIGH_WATER = 64 * 1024
 
 class Outlet(Protocol):
     sent: int
+    ended: bool
 
-    async def open(self, first: bytes) -> None: ...
+    def open(self, first: bytes) -> None: ...
 
     def write(self, data: bytes) -> None: ...
+
+    def end(self, last: bytes) -> None: ...
 
     @property
     def full(self) -> bool: ...
@@ -36,56 +42,70 @@ class Outlet(Protocol):
 
     async def drain(self) -> None: ...
 
-    async def close(self, last: bytes) -> None: ...
+    async def taken(self) -> None: ...
 
     def abort(self) -> None:
         """Cut the reader off."""
         ...
 
 
-class EventStream(web.StreamResponse):
-    """A response whose head waits for the first frame; ``web.Response`` does the same for its body."""
+class Sent(web.StreamResponse):
+    """A response that is on its way already."""
 
-    _send_headers_immediately = False
+    def __init__(self, keep_alive: bool) -> None:
+        super().__init__()
+        self._keep_alive = keep_alive
+
+    @property
+    def prepared(self) -> bool:
+        return True
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """It has ended."""
 
 
 @define(eq=False)
 class HttpOutlet:
     request: web.Request
-    headers: Mapping[str, str]
-    response: EventStream = field(init=False)
+    head: Callable[[web.Request], bytes]
+    """Status line and headers, but for how the body ends."""
     sent: int = 0
-    _writer: StreamWriter | None = None
+    ended: bool = False
     _transport: asyncio.Transport | None = None
     _chunked: bool = True
 
-    @response.default
-    def _unsent(self) -> EventStream:
-        return EventStream(headers=self.headers)
+    @property
+    def response(self) -> Sent:
+        return Sent(self._chunked and self.request.keep_alive)
 
-    async def open(self, first: bytes) -> None:
-        writer = await self.response.prepare(self.request)
-        transport = self.request.transport
-        if transport is None:
-            raise ConnectionResetError("the client left")
-        assert isinstance(writer, StreamWriter)
-        self._writer, self._transport = writer, transport
-        self._chunked = writer.chunked
-        await writer.write(first, drain=False)
-        self.sent += len(first)
+    def open(self, first: bytes) -> None:
+        request = self.request
+        self._transport = request.transport
+        self._chunked = request.version >= HttpVersion11
+        how = b"Transfer-Encoding: chunked\r\n" if self._chunked else b""
+        if not (self._chunked and request.keep_alive):
+            how += b"Connection: close\r\n"
+        self._write(self.head(request) + how + b"\r\n" + self._framed(first))
+        self.sent = len(first)
 
     def write(self, data: bytes) -> None:
-        transport = self._transport
-        assert transport is not None
-        if transport.is_closing():
-            return
-        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         self.sent += len(data)
+
+    def end(self, last: bytes) -> None:
+        """The last bytes, if there are any, and the end of the message."""
+        if not self.ended:
+            self.ended = True
+            self._write(self._framed(last) + (b"0\r\n\r\n" if self._chunked else b""))
+            self.sent += len(last)
 
     @property
     def full(self) -> bool:
-        # uvloop reports a full buffer only when its loop turns, so the bytes are counted as well.
-        return self.request.protocol.writing_paused or self.waiting > HIGH_WATER
+        # uvloop reports a full buffer only when its loop turns, so the bytes are counted.
+        return self.waiting > HIGH_WATER
 
     @property
     def waiting(self) -> int:
@@ -93,15 +113,11 @@ class HttpOutlet:
         return 0 if transport is None or transport.is_closing() else transport.get_write_buffer_size()
 
     async def drain(self) -> None:
-        assert self._writer is not None
         await asyncio.sleep(0)  # uvloop writes when its loop turns, and only then knows that it is behind
-        await self._writer.drain()
+        await self.request.writer.drain()
 
-    async def close(self, last: bytes) -> None:
-        """Say the last words and wait until they are taken; what is never taken must not be kept for ever."""
-        if last:
-            self.write(last)
-        await self.response.write_eof()
+    async def taken(self) -> None:
+        """What is never taken must not be kept for ever."""
         transport = self._transport
         if self.waiting and transport is not None:
             transport.set_write_buffer_limits(high=0)
@@ -111,3 +127,11 @@ class HttpOutlet:
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+    def _framed(self, data: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked and data else data
+
+    def _write(self, data: bytes) -> None:
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.write(data)

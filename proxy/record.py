@@ -11,6 +11,7 @@ from typing import Any
 from attrs import define
 
 from proxy.gateway import Exchange
+from proxy.outlet import Outlet
 from translators.errors import GatewayError, Internal
 
 log = logging.getLogger("deltawire.requests")
@@ -23,7 +24,13 @@ class Record:
     path: str
     began: float
     exchange: Exchange | None = None
+    outlet: Outlet | None = None
     error: GatewayError | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether any of the answer has been sent."""
+        return self.outlet is not None and self.outlet.sent > 0
 
     def write(self, status: int, now: float) -> None:
         fields: dict[str, Any] = {

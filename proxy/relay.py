@@ -16,15 +16,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from attrs import define
 
-from proxy.body import Body
 from proxy.config import Limits
 from proxy.outlet import Outlet
 from proxy.sweep import Sweep
-from proxy.tap import Tap
+from proxy.wire.base import Body, Tap
 from translators.errors import GatewayError, UpstreamMalformed, UpstreamTimeout
 from translators.stream import Stream
 
@@ -66,21 +65,21 @@ class Relay:
     _outlet: Outlet | None = None
     _body: Body | None = None
     _tap: Tap | None = None
-    _deadline: asyncio.Timeout | None = None
     _stop: GatewayError | None = None
     """Why the answer has to end, when that is not in the upstream's bytes."""
     _ended: bool = False
     _full: bool = False
     _wake: asyncio.Future[None] | None = None
 
+    _waiting: asyncio.Task[Any] | None = None
+    """Who waits for the first frame."""
     _committed: bool = False
-    _committing: asyncio.Task[None] | None = None
     _pumping: bool = False
 
     _began: float = 0.0
-    _heard: bool = True
+    _heard: bool = False
     _last_heard: float = 0.0
-    _spoke: bool = True
+    _spoke: bool = False
     _last_spoke: float = 0.0
     _taken: tuple[int, float] = (0, 0.0)
     """What waited for the reader when it last took something, and when that was."""
@@ -102,31 +101,33 @@ class Relay:
         self._begin()
         try:
             first = await self._prologue(dial)
-            if self._committing is not None:
-                await self._committing
+            if self._committed:
                 self._say(first)
             elif self.stream.failure is not None:
                 raise self.stream.failure
             else:
-                self._committed = True
-                await outlet.open(first)
+                self._commit(outlet, first)
             await self._pump()
-            last = self.stream.close() if self._stop is None else self.stream.fail(self._stop)
-            self._full = True
             self._let_go()
-            await outlet.close(last)
+            if not outlet.ended:
+                outlet.end(self.stream.close() if self._stop is None else self.stream.fail(self._stop))
+            if outlet.waiting:
+                self._full = True
+                await outlet.taken()
         finally:
             self._finish()
 
     def stop(self, error: GatewayError) -> None:
         """End the answer from outside, wherever it is."""
-        self._stop = self._stop or error
-        if self._tap is not None:
+        if self._stop is not None:
+            return
+        self._stop = error
+        if self._waiting is not None:
+            self._waiting.cancel()
+        elif self._tap is not None:
             self.end(error)
         elif self._pumping and self._body is not None:
             self._body.fail(error)
-        elif self._deadline is not None and not self._deadline.expired():
-            self._deadline.reschedule(self.now())
 
     def cut(self) -> None:
         """Hang up on a reader that does not even take the last words."""
@@ -137,35 +138,34 @@ class Relay:
 
     async def _prologue(self, dial: Dial) -> bytes:
         """Await until there is something worth saying, a failure included."""
+        task = self._waiting = asyncio.current_task()
         try:
-            async with asyncio.timeout(self.patience.first_byte) as self._deadline:
-                self._body = await dial()
-                while True:
-                    data = await self._body.read()
-                    self._heard_something()
-                    out = self.stream.feed(data) if data else self.stream.close()
-                    if out or self.stream.done:
-                        return out
-                    if self.stream.received > MAX_UNSAID:
-                        raise UpstreamMalformed(f"The upstream sent an answer of over {MAX_UNSAID} bytes.")
-        except TimeoutError:
-            return self.stream.fail(self._stop or UpstreamTimeout("The upstream did not answer in time."))
+            self._body = body = await dial()
+            while True:
+                data = await body.read()
+                self._heard = True
+                if self.first_byte_after is None:
+                    self.first_byte_after = self.now() - self._began
+                out = self.stream.feed(data) if data else self.stream.close()
+                if out or self.stream.done:
+                    return out
+                if self.stream.received > MAX_UNSAID:
+                    raise UpstreamMalformed(f"The upstream sent an answer of over {MAX_UNSAID} bytes.")
+        except asyncio.CancelledError:
+            if self._stop is None or task is None or task.uncancel():
+                raise  # it is the client who left
+            return self.stream.fail(self._stop)
         except GatewayError as error:
             return self.stream.fail(error)
         finally:
-            self._deadline = None
+            self._waiting = None
 
-    def _heard_something(self) -> None:
-        now = self.now()
-        if self.first_byte_after is None:
-            self.first_byte_after = now - self._began
-        if self._deadline is not None:
-            self._deadline.reschedule(now + self.patience.idle)
-
-    def _commit_early(self, outlet: Outlet) -> None:
+    def _commit(self, outlet: Outlet, first: bytes) -> None:
         self._committed = True
-        self._committing = asyncio.create_task(outlet.open(self.stream.begin()))
-        self._committing.add_done_callback(_retrieve)
+        outlet.open(first)
+        self._spoke = True
+        if self.stream.done:
+            outlet.end(b"")
 
     # After it.
 
@@ -210,15 +210,16 @@ class Relay:
         assert outlet is not None
         self._heard = True
         out = stream.feed(data)
+        if stream.done:
+            outlet.end(out)
+            self.end(None)
+            return False
         if out:
             self._spoke = True
             outlet.write(out)
-        if stream.done:
-            self.end(None)
-            return False
-        if outlet.full:
-            self._hold()
-            return False
+            if outlet.full:
+                self._hold()
+                return False
         return True
 
     def end(self, error: GatewayError | None) -> None:
@@ -246,32 +247,44 @@ class Relay:
         self._last_heard = self.now()
 
     def _say(self, out: bytes) -> None:
-        if out and self._outlet is not None:
-            self._spoke = True
-            self._outlet.write(out)
+        outlet = self._outlet
+        assert outlet is not None
+        self._spoke = True
+        if self.stream.done:
+            outlet.end(out)
+        elif out:
+            outlet.write(out)
 
     # What the sweep looks after.
 
     def tick(self, now: float) -> None:
         broken = None if self._body is None or self._full else self._body.broken()
-        if broken is not None:
-            self.stop(broken)
-        elif self._outlet is not None:
-            self._watch(self._outlet, now)
-
-    def _watch(self, outlet: Outlet, now: float) -> None:
         if self._heard:
             self._heard, self._last_heard = False, now
         if self._spoke:
             self._spoke, self._last_spoke = False, now
-        if not self._committed:
-            if now - self._began >= self.patience.commit_after:
-                self._commit_early(outlet)
-        elif self._full:
-            self._watch_reader(outlet, now)
+        if broken is not None:
+            self.stop(broken)
+        elif self._waiting is not None:
+            self._watch_upstream(now)
+        elif self._full and self._outlet is not None:
+            self._watch_reader(self._outlet, now)
         elif self._pumping and now - self._last_heard >= self.patience.idle:
             self.stop(UpstreamTimeout("The upstream fell silent in the middle of its answer."))
-        elif outlet.sent and now - self._last_spoke >= self.patience.keepalive:
+        if self._outlet is not None and not self._full:
+            self._keep_alive(self._outlet, now)
+
+    def _watch_upstream(self, now: float) -> None:
+        """Nothing has been said yet."""
+        limit = self.patience.first_byte if self.first_byte_after is None else self.patience.idle
+        if now - self._last_heard >= limit:
+            self.stop(UpstreamTimeout("The upstream did not answer in time."))
+
+    def _keep_alive(self, outlet: Outlet, now: float) -> None:
+        if not self._committed:
+            if now - self._began >= self.patience.commit_after and self._stop is None:
+                self._commit(outlet, self.stream.begin())
+        elif not outlet.ended and now - self._last_spoke >= self.patience.keepalive:
             self._say(self.stream.surface.keep_alive)
 
     def _watch_reader(self, outlet: Outlet, now: float) -> None:
@@ -282,13 +295,11 @@ class Relay:
             outlet.abort()
 
     def _begin(self) -> None:
-        self._began = self.now()
+        self._began = self._last_heard = self._last_spoke = self.now()
         self.sweep.add(self)
 
     def _finish(self) -> None:
         self.sweep.discard(self)
-        if self._committing is not None:
-            self._committing.cancel()
         self._let_go()
 
     def _let_go(self) -> None:
@@ -299,9 +310,3 @@ class Relay:
         if body is not None:
             complete = self.stream.done and self.stream.failure is None
             (body.finish if complete else body.close)()
-
-
-def _retrieve(task: asyncio.Task[None]) -> None:
-    """Whoever awaits the task sees how it ended; if nobody does, that is no news."""
-    if not task.cancelled():
-        task.exception()

@@ -42,7 +42,7 @@ class Serving:
         return Gateway(self.config)
 
     async def start(self) -> None:
-        runner = self._runner = Runner(build_app(self.config, self.gateway), self.config.limits)
+        runner = self._runner = Runner(build_app(self.config, self.gateway), self.config)
         await runner.setup()
         server = self.config.server
         self._site = web.TCPSite(runner, server.host, server.port, backlog=server.backlog)

@@ -150,6 +150,10 @@ class UpstreamDisconnected(UpstreamError):
     should_retry = False
 
 
+class UpstreamStale(UpstreamDisconnected):
+    """The same on a connection that was kept from an earlier answer: the upstream had closed it meanwhile."""
+
+
 class UpstreamUnreachable(UpstreamError):
     """No request reached the upstream, so it is safe to send it again."""
 

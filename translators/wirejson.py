@@ -23,6 +23,7 @@ MAX_DEPTH = 200  # orjson reads 1024 levels but writes 254
 
 _ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _WIDE = b"0" * 19  # the shortest integer that 64 bits cannot hold is a negative one
+_INTEGER = re.compile(rb"(?<![\w.])\d{19}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -34,7 +35,7 @@ def loads(data: bytes) -> Any:
     """The document in ``data``; ValueError for anything that is not JSON."""
     try:
         document = orjson.loads(data)
-        exact = _WIDE not in data.translate(_ZEROS)
+        exact = _WIDE not in data.translate(_ZEROS) or _INTEGER.search(data) is None
     except orjson.JSONDecodeError:
         exact = False
     if not exact:

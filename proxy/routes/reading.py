@@ -14,6 +14,11 @@ async def read_body(request: web.Request, limits: Limits) -> bytes:
     """The whole body, refused as early as it can be."""
     if request.content_length is not None and request.content_length > limits.max_body:
         raise _too_large(limits.max_body)
+    if request.content.is_eof() and request.content.exception() is None:
+        whole = request.content.read_nowait()  # most bodies come with their head
+        if len(whole) > limits.max_body:
+            raise _too_large(limits.max_body)
+        return whole
     body = bytearray()
     try:
         async with asyncio.timeout(limits.body_timeout):

@@ -38,7 +38,7 @@ INTERNAL = "http://planted.internal:8080/v1"
 PLANTED = (KEY, HEADER, "planted.internal")
 
 PAGE = f"<html><body><h1>Oops</h1><p>at {INTERNAL} with Bearer {KEY}</p></body></html>".encode()
-PAUSE = 0.05
+PAUSE = 0.2
 """Long enough for what was sent before it to be relayed by itself."""
 
 

@@ -283,13 +283,28 @@ def test_an_old_client_gets_an_answer_without_chunks(gateway):
     assert (reply.text, reply.frames[-1]) == (text_of(3), "[DONE]")
 
 
-def test_an_unknown_expectation_is_refused_in_the_same_shape(gateway):
+def test_a_client_that_waits_to_be_told_to_go_on_is_told(gateway):
     body = json.dumps(question()).encode()
     with RawClient(gateway.port) as client:
         client.send(head("POST", CHAT, "Expect: 100-continue", f"Content-Length: {len(body)}"))
         assert client.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.send(body)
         assert client.reply().text == text_of(3)
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", CHAT), ("GET", "/health"), ("GET", "/nowhere")])
+def test_an_unknown_expectation_is_refused_in_the_same_shape(gateway, upstream, log, method, path):
+    body = json.dumps(question()).encode()
+    with RawClient(gateway.port) as client:
+        client.send(head(method, path, f"Expect: {CANARY}", f"Content-Length: {len(body)}") + body)
+        reply = client.reply()
+        assert (reply.status, error_of(reply)["type"]) == (400, "invalid_request_error")
+        client.post(question())
+        assert client.reply().text == text_of(3), "the connection can be used again"
+    until(lambda: len(log.requests) == 2, "both lines")
+    assert reply.headers["x-request-id"] == log.requests[0]["id"]
+    assert CANARY not in str(reply.headers) + reply.body.decode() + log.text
+    assert len(upstream.requests) == 1
 
 
 def test_hundreds_of_broken_clients_leave_the_gateway_as_it_was(gateway, log):

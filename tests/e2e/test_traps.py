@@ -1,7 +1,8 @@
-"""The nine traps of the hot path, each as a client would meet it; ``tests/proxy/test_tap.py`` has them one by one.
+"""The nine traps of the hot path, as a client would meet them; ``tests/wire`` has our own parts one by one.
 
 Every one of them was found in the source of aiohttp or of an event loop, and a careless relay falls into it. The
-loop is put to the same tests as the tap, because what the client sees must not depend on the way.
+loop over aiohttp's client is put to the same tests as the tap on our own connections, because what the client sees
+must not depend on the way.
 """
 
 from __future__ import annotations
@@ -74,8 +75,29 @@ def test_trap_1_holds_when_the_answer_ends_in_one_segment(serve):
         assert upstream.connections == 1
 
 
+def test_trap_1_a_slow_readers_bytes_and_the_next_answers_do_not_meet(serve):
+    """The upstream may be done with one answer, and its connection serve another, while bytes of the first wait."""
+
+    def long_or_short(request: Recorded) -> list[Step]:
+        said = request.document["messages"][0]["content"]
+        count = 300 if said == "long" else 3
+        frames = [delta(f"{said}{number:04d}{'-' * 500}") for number in range(count)]
+        return stream([*frames, delta(finish="stop"), DONE], per_write=100)
+
+    with ScriptThread(long_or_short) as upstream:
+        gateway = serve(openai_upstream(upstream.url))
+        with RawClient(gateway.port, receive_buffer=4096) as slow:
+            slow.post(asked("long"))
+            time.sleep(0.1)
+            for _ in range(5):
+                assert ask(gateway.port, asked("short")).text == "".join(
+                    f"short{number:04d}{'-' * 500}" for number in range(3)
+                )
+            assert slow.reply().text == "".join(f"long{number:04d}{'-' * 500}" for number in range(300))
+
+
 def test_trap_2_a_request_larger_than_the_sockets_buffers_is_sent_while_tapped(serve):
-    """Uploads rely on pause_writing and resume_writing reaching aiohttp on a connection that was tapped before."""
+    """An upload must neither be cut nor mixed with the last one on a connection that has served already."""
     with ScriptThread(echo) as upstream:
         gateway = serve(openai_upstream(upstream.url, max_concurrency=1))
         long = "y" * 4_000_000
@@ -175,9 +197,14 @@ def test_trap_7_streams_side_by_side_keep_their_own_ids_and_words(serve):
 
 def test_trap_7_no_module_on_the_way_of_a_token_knows_context_variables():
     root = Path(proxy.__file__).parents[1]
-    for name in ("proxy/tap.py", "proxy/relay.py", "proxy/outlet.py", "translators/stream.py"):
-        modules = [n for n in ast.walk(ast.parse((root / name).read_text())) if isinstance(n, ast.Import)]
-        assert "contextvars" not in {alias.name for module in modules for alias in module.names}
+    files = [*(root / "proxy" / "wire").glob("*.py"), *(root / "translators").rglob("*.py")]
+    assert len(files) > 20
+    for path in (*files, root / "proxy/relay.py", root / "proxy/outlet.py"):
+        nodes = [
+            n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, (ast.Import, ast.ImportFrom))
+        ]
+        assert "contextvars" not in {alias.name for node in nodes for alias in node.names}
+        assert "contextvars" not in {getattr(node, "module", None) for node in nodes}
 
 
 def test_trap_8_what_waits_is_capped_by_bytes_and_not_by_the_loops_word(serve):
@@ -226,7 +253,9 @@ def test_trap_9_an_event_longer_than_any_line_limit_passes(serve):
 
 @pytest.fixture
 def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", anonymous(ssl.PROTOCOL_TLS_CLIENT))
+    trust = anonymous(ssl.PROTOCOL_TLS_CLIENT)
+    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", trust)
+    monkeypatch.setattr(ssl, "create_default_context", lambda: trust)
 
 
 def test_all_of_it_holds_over_tls(serve, trusting):

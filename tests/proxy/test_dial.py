@@ -11,18 +11,9 @@ import aiohttp
 import pytest
 from multidict import CIMultiDict
 
-from proxy.body import HttpBody
-from proxy.dial import (
-    LONGEST_WAIT,
-    PATIENCE,
-    READ_AHEAD,
-    RECEIVE_BUFFER,
-    Dialer,
-    client_session,
-    retry_after,
-)
+from proxy.config import Secret
+from proxy.dial import LONGEST_WAIT, PATIENCE, Dialer, request_headers, retry_after
 from proxy.http_errors import retell, retell_midstream
-from proxy.simulators.script import Hang, ScriptServer, Send, Wait, chunk, event_stream_head
 from tests.support.gateway import openai_upstream
 from translators.errors import (
     Internal,
@@ -32,6 +23,7 @@ from translators.errors import (
     UpstreamIncomplete,
     UpstreamMalformed,
     UpstreamOverloaded,
+    UpstreamStale,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
@@ -64,67 +56,45 @@ def test_how_long_to_wait(headers, seconds):
 
 
 ASKED_AGAIN = [
-    (UpstreamUnreachable("x"), 0, False, 0.1),
-    (UpstreamUnreachable("x"), 1, False, 0.2),
-    (UpstreamUnreachable("x"), 2, False, None),
-    (UpstreamOverloaded("x"), 0, False, 0.1),
-    (RateLimited("x"), 0, False, 0.1),
-    (RateLimited("x", retry_after=0.0), 0, False, 0.0),
-    (RateLimited("x", retry_after=PATIENCE), 0, False, PATIENCE),
-    (RateLimited("x", retry_after=PATIENCE + 0.1), 0, False, None),
-    (UpstreamDisconnected("x"), 0, True, 0.0),
-    (UpstreamDisconnected("x"), 0, False, None),
-    (UpstreamDisconnected("x"), 2, True, None),
-    (UpstreamTimeout("x"), 0, True, None),
-    (UpstreamError("x"), 0, True, None),
-    (UpstreamIncomplete("x"), 0, True, None),
+    (UpstreamUnreachable("x"), 0, 0.1),
+    (UpstreamUnreachable("x"), 1, 0.2),
+    (UpstreamUnreachable("x"), 2, None),
+    (UpstreamOverloaded("x"), 0, 0.1),
+    (RateLimited("x"), 0, 0.1),
+    (RateLimited("x", retry_after=0.0), 0, 0.0),
+    (RateLimited("x", retry_after=PATIENCE), 0, PATIENCE),
+    (RateLimited("x", retry_after=PATIENCE + 0.1), 0, None),
+    (UpstreamStale("x"), 0, 0.0),
+    (UpstreamStale("x"), 2, None),
+    (UpstreamDisconnected("x"), 0, None),
+    (UpstreamTimeout("x"), 0, None),
+    (UpstreamError("x"), 0, None),
+    (UpstreamIncomplete("x"), 0, None),
 ]
 
 
-@pytest.mark.parametrize(("error", "attempt", "reused", "seconds"), ASKED_AGAIN)
-async def test_when_to_ask_again(error, attempt, reused, seconds):
-    async with client_session() as session:
-        dialer = Dialer(openai_upstream("http://127.0.0.1:1"), session, lambda: 0.5)
-        assert dialer._wait_before_retry(error, attempt, reused) == seconds
+def dialer(chance: float = 0.5) -> Dialer:
+    return Dialer(openai_upstream("http://127.0.0.1:1"), None, lambda: chance)
+
+
+@pytest.mark.parametrize(("error", "attempt", "seconds"), ASKED_AGAIN)
+def test_when_to_ask_again(error, attempt, seconds):
+    assert dialer()._wait_before_retry(error, attempt) == seconds
 
 
 @pytest.mark.parametrize(("chance", "seconds"), [(0.0, 0.075), (1.0, 0.125)])
-async def test_many_that_were_refused_together_come_back_apart(chance, seconds):
-    async with client_session() as session:
-        dialer = Dialer(openai_upstream("http://127.0.0.1:1"), session, lambda: chance)
-        assert dialer._wait_before_retry(UpstreamOverloaded("x"), 0, False) == pytest.approx(seconds)
+def test_many_that_were_refused_together_come_back_apart(chance, seconds):
+    assert dialer(chance)._wait_before_retry(UpstreamOverloaded("x"), 0) == pytest.approx(seconds)
 
 
-async def test_the_kernel_holds_little_of_an_answer_however_fast_it_comes():
-    """A buffer that Linux may size itself has grown to megabytes after so much."""
-    flood = [Send(event_stream_head()), *(Send(chunk(b"x" * 1_000_000)) for _ in range(40)), Hang()]
-    async with ScriptServer(flood) as server, client_session() as session:
-        response = await session.post(server.url, data=b"{}")
-        seen = 0
-        while seen < 40_000_000:
-            seen += len(await response.content.readany())
-        sock = response.connection.transport.get_extra_info("socket")
-        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= 2 * RECEIVE_BUFFER  # Linux doubles it
-        assert response.content.get_read_buffer_limits() == (READ_AHEAD, 2 * READ_AHEAD)
-        response.close()
-
-
-async def test_a_body_that_broke_unnoticed_says_so_when_it_is_read():
-    """aiohttp itself would raise a RuntimeError, once what came before has been taken."""
-    steps = [Send(event_stream_head()), Wait(0.02), Send(chunk(b"before") + b"zz\r\n"), Hang()]
-    async with ScriptServer(steps) as server, client_session() as session:
-        response = await session.post(server.url, data=b"{}")
-        body = HttpBody(response, lambda: None, set())
-        assert body.broken() is None
-        async with asyncio.timeout(5):
-            while response.connection.protocol.connected:
-                await asyncio.sleep(0.005)
-        assert await body.read() == b"before"
-        with pytest.raises(UpstreamMalformed):
-            await body.read()
-        assert type(body.broken()) is UpstreamMalformed
-        body.close()
-        body.close()
+def test_what_every_request_carries_unless_the_configuration_says_otherwise():
+    upstream = openai_upstream("http://127.0.0.1:1", api_key=Secret("k"))
+    plain = request_headers(upstream)
+    assert plain["Authorization"] == "Bearer k"
+    assert (plain["Content-Type"], plain["Accept-Encoding"]) == ("application/json", "identity")
+    own = {"authorization": "Token t", "USER-AGENT": "mine", "X-More": "1"}
+    changed = request_headers(openai_upstream("http://127.0.0.1:1", api_key=Secret("k"), headers=own))
+    assert changed == {name: plain[name] for name in ("Content-Type", "Accept", "Accept-Encoding")} | own
 
 
 HOST = "planted-host.internal"

@@ -107,7 +107,7 @@ def fields_of(
         target=SimpleNamespace(upstream="up"),
     )
     with LogLines() as log:
-        Record("id", "POST", "/x" * 200, 0.0, exchange, error).write(200, 1.0)
+        Record("id", "POST", "/x" * 200, 0.0, exchange=exchange, error=error).write(200, 1.0)
     return log.requests[0]
 
 
@@ -137,3 +137,12 @@ def test_a_record_says_why_an_answer_failed_in_the_middle():
 def test_the_error_that_was_told_counts_before_the_one_in_the_stream():
     assert fields_of(BadRequest("told"), UpstreamTimeout("hidden"))["reason"] == "told"
     assert fields_of(BadRequest("told"))["error"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    ("outlet", "begun"),
+    [(None, False), (SimpleNamespace(sent=0), False), (SimpleNamespace(sent=1), True)],
+    ids=["none", "unopened", "opened"],
+)
+def test_a_record_knows_whether_the_answer_has_begun(outlet, begun):
+    assert Record("id", "POST", "/", 0.0, outlet=outlet).begun is begun

@@ -1,24 +1,30 @@
-"""The error boundary and the listener around handlers that fail in every way a handler can."""
+"""The error boundary and the listener around handlers that fail in every way a handler can.
+
+Each is reached through the application and through the lane past it: nobody may notice which way it was.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from proxy.config import Limits
-from proxy.listener import Runner
+from proxy.app import CHAT
+from proxy.keys import RECORD
 from proxy.middlewares import boundary, recording
+from proxy.outlet import HttpOutlet
+from tests.support.handlers import listening
 from tests.support.loglines import LogLines
 from tests.support.raw import RawClient, Reply
 from translators.errors import Internal, RateLimited, UpstreamMalformed
 
 SECRET = "planted-secret"
 BOTH = (recording(True), boundary)
+Fetch = Callable[..., Awaitable[Reply]]
 
 
 @pytest.fixture
@@ -27,23 +33,39 @@ def log() -> Iterator[LogLines]:
         yield lines
 
 
-async def fetch(handler: Callable[[web.Request], Any], *around: Middleware) -> Reply:
-    """What a client gets of ``handler`` behind the given middlewares; the listener stands around them all."""
-    app = web.Application(middlewares=around)
-    app.router.add_get("/", handler)
-    runner = Runner(app, Limits())
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+@pytest.fixture(params=["application", "lane"])
+def fetch(request: pytest.FixtureRequest) -> Fetch:
+    """What a client gets of a handler behind the given middlewares; the listener stands around them all."""
 
-    def ask() -> Reply:
-        with RawClient(runner.addresses[0][1]) as client:
-            client.request("GET", "/")
-            return client.reply()
+    async def fetch(handler: Callable[[web.Request], Any], *around: Middleware) -> Reply:
+        lane = request.param == "lane"
 
-    try:
-        return await asyncio.to_thread(ask)
-    finally:
-        await runner.cleanup()
+        def ask(port: int) -> Reply:
+            with RawClient(port) as client:
+                client.post(b"", path=CHAT if lane else "/")
+                return client.reply()
+
+        async with listening(handler, *around, lane=lane) as port:
+            return await asyncio.to_thread(ask, port)
+
+    return fetch
+
+
+def begun(request: web.Request) -> HttpOutlet:
+    """An answer that has been begun the way the chat route does it."""
+    outlet = HttpOutlet(request, lambda request: b"HTTP/1.1 200 OK\r\n")
+    if RECORD in request:
+        request[RECORD].outlet = outlet
+    outlet.open(b"begun")
+    return outlet
+
+
+async def begun_by_aiohttp(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    await response.write(b"begun")
+    return response
 
 
 def raising(error: BaseException) -> Callable[[web.Request], Any]:
@@ -67,14 +89,14 @@ HTTP_ERRORS = [
 @pytest.mark.parametrize(
     ("error", "status", "code"), HTTP_ERRORS, ids=[str(e.status) for e, _, _ in HTTP_ERRORS]
 )
-async def test_aiohttps_own_errors_take_our_shape(log, error, status, code):
+async def test_aiohttps_own_errors_take_our_shape(fetch, log, error, status, code):
     reply = await fetch(raising(error), *BOTH)
     assert (reply.status, reply.json["error"]["code"]) == (status, code)
     assert reply.headers.get("allow") == ("POST, PUT" if status == 405 else None)
     assert log.tracebacks == []
 
 
-async def test_our_own_errors_bring_their_headers(log):
+async def test_our_own_errors_bring_their_headers(fetch, log):
     reply = await fetch(raising(RateLimited("slowly", retry_after=1.2)), *BOTH)
     assert (reply.status, reply.headers["retry-after"]) == (429, "2")
     assert "x-should-retry" not in reply.headers
@@ -84,7 +106,7 @@ async def test_our_own_errors_bring_their_headers(log):
 @pytest.mark.parametrize(
     "error", [KeyError(SECRET), RecursionError(SECRET), AssertionError(SECRET), MemoryError()]
 )
-async def test_what_nobody_foresaw_is_a_500_that_names_the_request_and_nothing_else(log, error):
+async def test_what_nobody_foresaw_is_a_500_that_names_the_request_and_nothing_else(fetch, log, error):
     reply = await fetch(raising(error), *BOTH)
     assert (reply.status, reply.json["error"]["code"]) == (500, "internal_error")
     assert SECRET not in reply.body.decode()
@@ -93,7 +115,7 @@ async def test_what_nobody_foresaw_is_a_500_that_names_the_request_and_nothing_e
     assert len(log.events) == 2
 
 
-async def test_a_connection_error_is_a_client_that_left(log):
+async def test_a_connection_error_is_a_client_that_left(fetch, log):
     async def handler(request: web.Request) -> web.Response:
         request.transport.abort()
         raise ConnectionResetError("gone")
@@ -103,50 +125,69 @@ async def test_a_connection_error_is_a_client_that_left(log):
     assert (log.requests[0]["status"], log.tracebacks, len(log.events)) == (499, [], 1)
 
 
-@pytest.mark.parametrize("error", [Internal("ours"), KeyError("ours")])
-async def test_an_answer_that_has_begun_is_cut_and_does_not_look_finished(log, error):
+@pytest.mark.parametrize(
+    ("error", "traces"), [(Internal("ours"), 0), (KeyError("ours"), 1)], ids=["foreseen", "unforeseen"]
+)
+async def test_an_answer_that_has_begun_is_cut_and_does_not_look_finished(fetch, log, error, traces):
     async def handler(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        response.enable_chunked_encoding()
-        await response.prepare(request)
-        await response.write(b"begun")
+        begun(request)
         await asyncio.sleep(0.02)
         raise error
 
     reply = await fetch(handler, *BOTH)
     assert (reply.status, reply.complete) == (200, False)
-    assert len(log.events) <= 2
+    assert b"error" not in reply.body
+    assert (len(log.tracebacks), len(log.events)) == (traces, 1 + traces)
+    assert (log.requests[0]["status"], log.requests[0]["error"]) == (500, "internal_error")
 
 
-async def test_a_handler_that_returns_nothing_costs_one_line_and_no_traceback(log):
+async def test_an_answer_that_has_not_begun_may_still_be_an_error(fetch, log):
+    async def handler(request: web.Request) -> web.StreamResponse:
+        request[RECORD].outlet = HttpOutlet(request, lambda request: b"HTTP/1.1 200 OK\r\n")
+        raise RateLimited("slowly")
+
+    reply = await fetch(handler, *BOTH)
+    assert (reply.status, reply.complete) == (429, True)
+
+
+async def test_an_answer_that_went_past_aiohttp_is_not_followed_by_another(fetch, log):
+    async def handler(request: web.Request) -> web.StreamResponse:
+        outlet = begun(request)
+        outlet.end(b"")
+        return outlet.response
+
+    reply = await fetch(handler, *BOTH)
+    assert (reply.status, reply.body, reply.complete) == (200, b"begun", True)
+    assert (log.requests[0]["status"], log.tracebacks) == (200, [])
+
+
+async def test_a_handler_that_returns_nothing_costs_at_most_one_line_and_no_traceback(fetch, log):
     async def handler(request: web.Request) -> None:
         return None
 
     reply = await fetch(handler)
     assert reply.status == 500
-    assert (log.tracebacks, len(log.events)) == ([], 1)
+    assert (log.tracebacks, len(log.events) <= 1) == ([], True)
 
 
-async def test_a_failure_outside_of_the_application_takes_our_shape_too(log):
+async def test_a_failure_outside_of_the_application_takes_our_shape_too(fetch, log):
     reply = await fetch(raising(KeyError(SECRET)))
     assert (reply.status, reply.json["error"]["code"]) == (500, "internal_error")
     assert SECRET not in reply.body.decode() + log.text
 
 
-async def test_a_failure_outside_of_the_application_after_the_beginning_is_a_cut(log):
+@pytest.mark.parametrize("around", [(), (recording(True),)], ids=["bare", "recorded"])
+async def test_a_failure_outside_of_the_application_after_the_beginning_is_a_cut(fetch, log, around):
     async def handler(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        response.enable_chunked_encoding()
-        await response.prepare(request)
-        await response.write(b"begun")
+        begun(request) if around else await begun_by_aiohttp(request)
         raise KeyError(SECRET)
 
-    reply = await fetch(handler)
+    reply = await fetch(handler, *around)
     assert (reply.status, reply.complete) == (200, False)
-    assert SECRET not in log.text
+    assert SECRET not in reply.body.decode() + log.text
 
 
-async def test_lines_can_be_switched_off(log):
+async def test_lines_can_be_switched_off(fetch, log):
     async def handler(request: web.Request) -> web.Response:
         return web.Response()
 

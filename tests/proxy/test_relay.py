@@ -9,153 +9,26 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from attrs import define, field
 
-from proxy.relay import Patience, Relay
-from proxy.sweep import Sweep
-from tests.support.upstream import DONE, delta, words
-from translators.errors import GatewayError, ShuttingDown, UpstreamMalformed, UpstreamUnreachable
-from translators.framing.sniff import Sniff
-from translators.ids import Envelope
-from translators.request import Prompt
-from translators.stream import Stream
+from tests.proxy.relay_setup import END, ENVELOPE, Bench, QueueBody, begun, settle
+from tests.support.upstream import words
+from translators.errors import (
+    GatewayError,
+    ShuttingDown,
+    UpstreamMalformed,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from translators.surfaces.chat import Chat
 from translators.surfaces.chat_whole import ChatWhole
-from translators.upstreams.openai import OpenAI, OpenAISettings
 
 COMMENT = Chat.keep_alive
-END = delta(finish="stop") + DONE
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@define(eq=False)
-class QueueBody:
-    """An upstream's answer, piece by piece as the test puts them in; an error is raised, nothing is the end."""
-
-    pieces: asyncio.Queue[bytes | GatewayError] = field(factory=asyncio.Queue)
-    ended: list[str] = field(factory=list)
-    trouble: GatewayError | None = None
-
-    async def read(self) -> bytes:
-        piece = await self.pieces.get()
-        if isinstance(piece, GatewayError):
-            raise piece
-        return piece
-
-    def tap(self, sink: object) -> None:
-        return None
-
-    def fail(self, error: GatewayError) -> None:
-        self.pieces.put_nowait(error)
-
-    def broken(self) -> GatewayError | None:
-        return self.trouble
-
-    def finish(self) -> None:
-        self.ended.append("finished")
-
-    def close(self) -> None:
-        self.ended.append("closed")
-
-
-@define(eq=False)
-class QueueOutlet:
-    """Takes everything; while ``full`` it drains only when told to."""
-
-    said: list[bytes] = field(factory=list)
-    sent: int = 0
-    full: bool = False
-    waiting: int = 0
-    aborted: bool = False
-    opening: asyncio.Event = field(factory=asyncio.Event)
-    room: asyncio.Event = field(factory=asyncio.Event)
-    closed: bool = False
-
-    async def open(self, first: bytes) -> None:
-        await self.opening.wait()
-        self.write(first)
-
-    def write(self, data: bytes) -> None:
-        self.said.append(data)
-        self.sent += len(data)
-
-    async def drain(self) -> None:
-        await self.room.wait()
-
-    async def close(self, last: bytes) -> None:
-        self.write(last)
-        if self.full:
-            await self.drain()
-        self.closed = True
-
-    def abort(self) -> None:
-        self.aborted = True
-
-    @property
-    def text(self) -> str:
-        return b"".join(self.said).decode()
-
-
-@define(eq=False)
-class Bench:
-    """One relay and everything around it."""
-
-    clock: Clock = field(factory=Clock)
-    body: QueueBody = field(factory=QueueBody)
-    outlet: QueueOutlet = field(factory=QueueOutlet)
-    relay: Relay = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.outlet.opening.set()
-        self.relay = self.make(Chat(ENVELOPE, include_usage=False))
-
-    def make(self, surface: Chat | ChatWhole) -> Relay:
-        patience = Patience(first_byte=60.0, idle=20.0, write=10.0, keepalive=5.0, commit_after=3.0)
-        upstream = OpenAI(PROMPT, OpenAISettings(), ENVELOPE, "m")
-        return Relay(Stream(Sniff(), upstream, surface), patience, Sweep(1e9), False, self.clock)
-
-    async def dial(self) -> QueueBody:
-        return self.body
-
-    def start(self) -> asyncio.Task[None]:
-        return asyncio.create_task(self.relay.run(self.dial, self.outlet))
-
-    async def pass_time(self, seconds: float) -> None:
-        """Turn the sweep once a second."""
-        for _ in range(int(seconds)):
-            self.clock.now += 1.0
-            self.relay.tick(self.clock.now)
-            await settle()
-
-
-ENVELOPE = Envelope("chatcmpl-1", 1, "m")
-PROMPT = Prompt.from_chat({"model": "m", "stream": True, "messages": [{"role": "user", "content": "x"}]})
-
-
-async def settle() -> None:
-    for _ in range(6):
-        await asyncio.sleep(0)
-
-
-async def begun(bench: Bench, *pieces: bytes) -> asyncio.Task[None]:
-    task = bench.start()
-    for piece in pieces:
-        bench.body.pieces.put_nowait(piece)
-    await settle()
-    return task
 
 
 async def test_a_complete_answer_finishes_its_body():
     bench = Bench()
     await (await begun(bench, *words(2), END))
-    assert bench.outlet.closed and bench.outlet.text.endswith("data: [DONE]\n\n")
+    assert bench.outlet.ended and bench.outlet.text.endswith("data: [DONE]\n\n")
     assert bench.body.ended == ["finished"]
     assert (len(bench.relay.sweep), bench.relay.first_byte_after) == (0, 0.0)
     bench.relay.sweep.close()
@@ -163,13 +36,23 @@ async def test_a_complete_answer_finishes_its_body():
 
 async def test_the_upstream_is_let_go_before_its_last_words_are_taken():
     bench = Bench()
-    bench.outlet.full = True
-    bench.outlet.room.clear()
+    bench.outlet.waiting = 1000
     task = await begun(bench, words(1)[0] + END)
-    assert (bench.body.ended, bench.outlet.closed, task.done()) == (["finished"], False, False)
+    assert (bench.body.ended, bench.outlet.ended, task.done()) == (["finished"], True, False)
     bench.outlet.room.set()
     await task
     bench.relay.sweep.close()
+
+
+async def test_a_reader_that_never_takes_the_last_words_is_cut_after_the_limit_and_not_before():
+    bench = Bench()
+    bench.outlet.waiting = 1000
+    task = await begun(bench, words(1)[0] + END)
+    await bench.pass_time(10)
+    assert not bench.outlet.aborted
+    await bench.pass_time(2)
+    assert bench.outlet.aborted
+    task.cancel()
 
 
 async def test_comments_keep_time_from_the_last_word_either_way():
@@ -212,17 +95,60 @@ async def test_a_head_goes_out_late_and_says_the_role_once():
     bench.relay.sweep.close()
 
 
-async def test_no_comment_overtakes_a_head_that_is_going_out():
+async def test_comments_after_a_late_head_come_after_it_and_keep_time():
     bench = Bench()
-    bench.outlet.opening.clear()
     task = await begun(bench)
     await bench.pass_time(15)
-    assert bench.outlet.said == []
-    bench.outlet.opening.set()
-    await settle()
-    await bench.pass_time(1)
-    assert [b'"role"' in bench.outlet.said[0], *bench.outlet.said[1:]] == [True, COMMENT]
+    assert bench.outlet.opened == 1
+    assert [b'"role"' in bench.outlet.said[0], *bench.outlet.said[1:]] == [True, COMMENT, COMMENT]
     task.cancel()
+
+
+async def test_an_upstream_that_never_answers_is_given_up_after_its_limit_and_not_before():
+    bench = Bench()
+    bench.relay.patience.commit_after = 1e9
+    task = await begun(bench)
+    await bench.pass_time(59)
+    assert not task.done()
+    await bench.pass_time(1)
+    with pytest.raises(UpstreamTimeout):
+        await task
+    assert (bench.outlet.said, bench.body.ended) == ([], ["closed"])
+    bench.relay.sweep.close()
+
+
+async def test_an_upstream_that_never_answers_after_a_late_head_is_told_in_the_stream():
+    bench = Bench()
+    task = await begun(bench)
+    await bench.pass_time(60)
+    await task
+    assert '"upstream_timeout"' in bench.outlet.said[-1].decode()
+    assert (bench.outlet.opened, bench.outlet.ended, bench.body.ended) == (1, True, ["closed"])
+    bench.relay.sweep.close()
+
+
+async def test_silence_after_bytes_that_say_nothing_is_counted_from_those_bytes():
+    bench = Bench()
+    bench.relay.patience.commit_after = 1e9
+    task = await begun(bench)
+    await bench.pass_time(50)
+    bench.body.pieces.put_nowait(b": hello\n\n")
+    await settle()
+    await bench.pass_time(20)
+    assert not task.done()
+    await bench.pass_time(1)
+    with pytest.raises(UpstreamTimeout):
+        await task
+    bench.relay.sweep.close()
+
+
+async def test_an_answer_that_fails_before_its_first_frame_is_raised_and_not_told():
+    bench = Bench()
+    task = await begun(bench, b'data: {"error": {"message": "no", "type": "x", "code": 400}}\n\n')
+    with pytest.raises(GatewayError):
+        await task
+    assert (bench.outlet.opened, bench.body.ended) == (0, ["closed"])
+    bench.relay.sweep.close()
 
 
 async def test_a_reader_that_takes_nothing_is_cut_after_the_limit_and_not_before():
@@ -328,15 +254,40 @@ async def test_a_stop_in_the_moment_in_which_patience_ends_is_harmless():
     bench.relay.sweep.close()
 
 
-async def test_a_stop_while_the_head_is_going_out_is_the_next_thing_said():
+async def test_a_stop_after_a_late_head_is_the_next_thing_said():
     bench = Bench()
-    bench.outlet.opening.clear()
-    task = await begun(bench, words(1)[0])
+    task = await begun(bench)
+    await bench.pass_time(4)
     bench.relay.stop(STOP)
-    bench.outlet.opening.set()
+    await bench.pass_time(30)
     await task
+    assert [b'"role"' in bench.outlet.said[0], len(bench.outlet.said)] == [True, 2]
     assert '"shutting_down"' in bench.outlet.said[-1].decode()
     assert bench.body.ended == ["closed"]
+    bench.relay.sweep.close()
+
+
+async def test_a_stop_before_the_head_keeps_the_head_from_going_out():
+    """The turn that looks at the clock must not commit an answer that is being given up."""
+    bench = Bench()
+    task = await begun(bench)
+    bench.clock.now += 5.0
+    bench.relay.stop(STOP)
+    bench.relay.tick(bench.clock.now)
+    with pytest.raises(ShuttingDown):
+        await task
+    assert bench.outlet.opened == 0
+    bench.relay.sweep.close()
+
+
+async def test_a_client_that_leaves_in_the_moment_of_a_stop_has_left():
+    bench = Bench()
+    task = await begun(bench)
+    bench.relay.stop(STOP)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (bench.outlet.said, bench.body.ended, len(bench.relay.sweep)) == ([], ["closed"], 0)
     bench.relay.sweep.close()
 
 
@@ -384,13 +335,16 @@ async def test_a_failed_dial_leaves_nothing_behind():
     bench.relay.sweep.close()
 
 
-async def test_a_client_that_leaves_while_the_late_head_goes_out_leaves_no_complaint():
+async def test_a_client_that_leaves_after_a_late_head_leaves_nothing_behind():
     bench = Bench()
-    bench.outlet.opening.clear()
     task = await begun(bench)
     await bench.pass_time(4)
     task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    said = list(bench.outlet.said)
+    bench.relay.stop(STOP)
     await settle()
-    assert len(asyncio.all_tasks()) == 1
+    assert bench.outlet.said == said
+    assert (bench.body.ended, len(bench.relay.sweep), len(asyncio.all_tasks())) == (["closed"], 0, 1)
     bench.relay.sweep.close()

@@ -7,6 +7,7 @@ gets wrong and we work around is pinned as well: when such a test fails, the wor
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import socket
@@ -18,24 +19,22 @@ import pytest
 import uvloop
 from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import StreamReader
 
-from proxy.config import Limits
+from proxy.app import build_app
 from proxy.listener import NOTSENT_LOWAT, Connection, Runner
-from proxy.outlet import HIGH_WATER, EventStream
+from proxy.outlet import HIGH_WATER, Sent
 from proxy.server import loop_factory
 from proxy.simulators.script import (
     Hang,
     ScriptServer,
     Send,
     Wait,
-    chunk,
     event_stream_head,
-    last_chunk,
     reply,
 )
+from tests.support.gateway import builtin_upstream, config_of
 
 LOOPS = ["asyncio", "uvloop"]
 
@@ -59,45 +58,7 @@ def test_uvloop_is_what_auto_means_here():
     assert loop_factory("auto") is uvloop.new_event_loop
 
 
-# The client's side: tap, body, dial.
-
-
-@pytest.mark.parametrize("loop", LOOPS)
-def test_a_transport_changes_its_protocol_while_bytes_flow(loop):
-    """Tap: set_protocol and get_protocol on a client connection, and its own handler stays connected."""
-
-    async def main() -> None:
-        steps = [Send(event_stream_head()), Wait(0.02), Send(chunk(b"a") + last_chunk())]
-        async with ScriptServer(steps) as server, aiohttp.ClientSession() as session:
-            response = await session.get(server.url)
-            connection = response.connection
-            heard: list[bytes] = []
-
-            class Between(asyncio.Protocol):
-                def data_received(self, data: bytes) -> None:
-                    heard.append(data)
-                    handler.data_received(data)
-
-            transport, handler = connection.transport, connection.protocol
-            assert transport.get_protocol() is handler
-            transport.set_protocol(Between())
-            assert handler.connected
-            assert await response.content.readany() == b"a"
-            assert heard == [chunk(b"a") + last_chunk()]
-            transport.set_protocol(handler)
-
-    on(loop, main)
-
-
-async def test_a_connection_goes_back_to_the_pool_inside_the_parser_and_before_our_callback():
-    """Tap leaves in ``on_eof``: no turn of the loop lies between the end of the body and the next request."""
-    steps = [Send(event_stream_head()), Wait(0.02), Send(last_chunk())]
-    async with ScriptServer(steps) as server, aiohttp.ClientSession() as session:
-        response = await session.get(server.url)
-        seen: list[tuple[object, bool]] = []
-        response.content.on_eof(lambda: seen.append((response.connection, response.content.is_eof())))
-        await response.content.wait_eof()
-        assert seen == [(None, True)]
+# The client's side: wire/reference.
 
 
 async def test_callbacks_of_the_end_are_called_in_order_and_at_once():
@@ -112,7 +73,7 @@ async def test_callbacks_of_the_end_are_called_in_order_and_at_once():
 
 
 async def test_an_exception_clears_the_callbacks_of_the_end():
-    """Why the relay detaches in its ``finally`` as well."""
+    """Why ``ReferenceBody`` gives up a lingering answer by itself as well."""
     reader = StreamReader(BaseProtocol(asyncio.get_running_loop()), 10)
     order: list[int] = []
     reader.on_eof(lambda: order.append(1))
@@ -123,30 +84,31 @@ async def test_an_exception_clears_the_callbacks_of_the_end():
         reader.read_nowait()
 
 
-async def test_a_reader_counts_what_it_was_fed_and_hands_out_pieces_at_once():
+async def test_a_reader_counts_what_it_was_fed_and_says_how_it_ended():
+    """``ReferenceBody.broken`` is asked only when everything that came has been read."""
     reader = StreamReader(BaseProtocol(asyncio.get_running_loop()), 100)
     reader.feed_data(b"abc")
     reader.feed_data(b"defg")
-    assert (reader.total_bytes, reader.read_nowait(5), reader.read_nowait(5)) == (7, b"abcde", b"fg")
-    assert (reader.exception(), reader.is_eof(), reader.read_nowait(5)) == (None, False, b"")
+    assert (reader.total_bytes, await reader.read(5), await reader.read(5)) == (7, b"abcde", b"fg")
+    assert (reader.exception(), reader.is_eof()) == (None, False)
+    reader.feed_eof()
+    assert (reader.is_eof(), await reader.read(5)) == (True, b"")
 
 
-async def test_reading_may_refill_the_reader():
-    """Tap compares counts instead of stopping at a short read."""
-    handler = ResponseHandler(asyncio.get_running_loop())
-    handler.connection_made(_SilentTransport())
-    handler.set_response_params(read_bufsize=4)
-    storm = b"".join(b"1\r\nx\r\n" for _ in range(50))
-    handler.data_received(event_stream_head() + storm)
-    _, reader = await handler.read()
-    before = reader.total_bytes
-    assert before < 50
-    reader.read_nowait(1024)
-    assert reader.total_bytes > before
+async def test_a_read_that_waits_hears_of_an_exception():
+    """``ReferenceBody.fail``."""
+    protocol = BaseProtocol(asyncio.get_running_loop())
+    protocol.connection_made(_SilentTransport())
+    reader = StreamReader(protocol, 100)
+    waiting = asyncio.create_task(reader.read(5))
+    await asyncio.sleep(0)
+    reader.set_exception(ValueError("told"))
+    with pytest.raises(ValueError, match="told"):
+        await waiting
 
 
 async def test_read_with_a_size_keeps_small_limits():
-    """HttpBody reads in slices; a size above the limit would raise it."""
+    """``ReferenceBody`` reads in slices; a size above the limit would raise it."""
     reader = StreamReader(BaseProtocol(asyncio.get_running_loop()), 16 * 1024)
     reader.feed_data(b"x")
     assert await reader.read(16 * 1024) == b"x"
@@ -166,7 +128,7 @@ async def test_malformed_chunks_close_the_connection_and_leave_the_reader_untold
 
 
 async def test_a_reused_connection_is_announced_with_the_requests_own_context():
-    """Dialer asks again only where a kept-alive connection died."""
+    """``ReferenceWire`` says stale only where a kept-alive connection died."""
     said: list[str] = []
 
     async def reused(session: object, context: Any, params: object) -> None:
@@ -185,7 +147,7 @@ async def test_a_reused_connection_is_announced_with_the_requests_own_context():
 
 
 async def test_a_connector_takes_its_sockets_from_us():
-    """Dialer keeps the kernel's receive buffer small."""
+    """``client_session`` keeps the kernel's receive buffer small."""
     made: list[socket.socket] = []
 
     def make(address: aiohttp.AddrInfoType) -> socket.socket:
@@ -202,69 +164,192 @@ async def test_a_connector_takes_its_sockets_from_us():
     assert len(made) == 1
 
 
-def test_protocols_have_the_five_callbacks_that_the_tap_passes_on():
-    names = {name for name, _ in inspect.getmembers(asyncio.Protocol, inspect.isfunction)}
-    own = {name for name in names if not name.startswith("_")}
-    made = {"connection_made"}
-    assert own - made == {
-        "data_received",
-        "eof_received",
-        "connection_lost",
-        "pause_writing",
-        "resume_writing",
-    }
-    assert "get_buffer" not in dir(ResponseHandler), "aiohttp has turned to buffered protocols"
+# Transports: wire/connection, outlet.
+
+
+class Ear(asyncio.Protocol):
+    """Notes what a transport says."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.data = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.heard.append("data")
+        self.data += data
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.heard.append("lost")
+
+    def pause_writing(self) -> None:
+        self.heard.append("pause")
+
+    def resume_writing(self) -> None:
+        self.heard.append("resume")
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def connected(script: ScriptServer) -> tuple[Any, Ear]:
+    port = int(script.url.rpartition(":")[2])
+    return await asyncio.get_running_loop().create_connection(Ear, "127.0.0.1", port)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_trap_7_callbacks_run_in_the_transports_context(loop):
-    """What a request sets in a context variable is not seen where its tokens pass: nothing there may rely on it."""
-    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="transport")
+def test_a_transport_is_paused_and_resumed_and_says_which(loop):
+    """``Connection.hold`` and ``flow``."""
 
-    async def main() -> list[str]:
-        seen: list[str] = []
+    async def main() -> None:
+        async with ScriptServer([Send(b"a"), Wait(0.05), Send(b"b"), Hang()]) as server:
+            transport, ear = await connected(server)
+            transport.write(b"GET / HTTP/1.1\r\n\r\n")
+            await until(lambda: ear.data == b"a")
+            transport.pause_reading()
+            assert not transport.is_reading()
+            await asyncio.sleep(0.1)
+            assert ear.data == b"a"
+            transport.resume_reading()
+            assert transport.is_reading()
+            await until(lambda: ear.data == b"ab")
+            transport.abort()
+            assert transport.is_closing()
+            assert "lost" not in ear.heard, "the loop tells of it in its next turn"
+            await until(lambda: "lost" in ear.heard)
 
-        class Between(asyncio.Protocol):
-            def data_received(self, data: bytes) -> None:
-                seen.append(variable.get())
-                handler.data_received(data)
+    on(loop, main)
 
-        steps = [Send(event_stream_head()), Wait(0.02), Send(last_chunk())]
-        async with ScriptServer(steps) as server, aiohttp.ClientSession() as session:
-            response = await session.get(server.url)
-            variable.set("request")
-            transport, handler = response.connection.transport, response.connection.protocol
-            transport.set_protocol(Between())
-            await response.content.wait_eof()
-            transport.set_protocol(handler)
-        return seen
 
-    assert on(loop, main) == ["transport"]
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_transport_that_is_closing_may_be_paused_and_resumed(loop):
+    """``Connection`` does not ask before it does."""
+
+    async def main() -> None:
+        async with ScriptServer([Hang()]) as server:
+            transport, ear = await connected(server)
+            transport.pause_reading()
+            transport.abort()
+            transport.resume_reading()
+            transport.pause_reading()
+            await until(lambda: "lost" in ear.heard)
+
+    on(loop, main)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_lower_limit_is_heeded_for_what_waits_already(loop):
+    """``HttpOutlet.taken`` sets it to nothing, waits, and sets it back."""
+
+    async def main() -> None:
+        listener = socket.create_server(("127.0.0.1", 0))
+        address = listener.getsockname()
+        transport, ear = await asyncio.get_running_loop().create_connection(Ear, *address)
+        with listener, listener.accept()[0] as peer:
+            transport.set_write_buffer_limits(high=64_000_000)
+            transport.write(b"x" * 32_000_000)
+            await asyncio.sleep(0)
+            assert transport.get_write_buffer_size() > 0
+            assert ear.heard == []
+            transport.set_write_buffer_limits(high=0)
+            await until(lambda: ear.heard == ["pause"])
+            peer.setblocking(False)
+            while "resume" not in ear.heard:
+                with contextlib.suppress(BlockingIOError):
+                    peer.recv(1_000_000)
+                await asyncio.sleep(0)
+            assert transport.get_write_buffer_size() == 0
+            transport.abort()
+            await until(lambda: "lost" in ear.heard)
+
+    on(loop, main)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_trap_7_callbacks_run_in_the_context_in_which_the_connection_was_made(loop):
+    """What a later request sets in a context variable is not seen where its tokens pass: nothing may rely on it."""
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="first request")
+    seen: list[str] = []
+
+    class Reader(Ear):
+        def data_received(self, data: bytes) -> None:
+            seen.append(variable.get())
+
+    async def main() -> None:
+        async with ScriptServer([Send(b"a"), Hang()]) as server:
+            port = int(server.url.rpartition(":")[2])
+            transport, _ = await asyncio.get_running_loop().create_connection(Reader, "127.0.0.1", port)
+            variable.set("second request")
+            transport.write(b"GET / HTTP/1.1\r\n\r\n")
+            await until(lambda: bool(seen))
+            transport.abort()
+
+    on(loop, main)
+    assert seen == ["first request"]
 
 
 # The server's side: listener, outlet.
 
 
-def test_a_response_can_hold_back_its_head():
-    """EventStream: head and first frame leave in one segment."""
-    assert web.StreamResponse._send_headers_immediately is True
-    assert web.Response._send_headers_immediately is False
-    assert EventStream._send_headers_immediately is False
+def runner_with(connection_timeout: float) -> Runner:
+    config = config_of(builtin_upstream(), limits={"connection_timeout": connection_timeout})
+    return Runner(build_app(config), config)
 
 
-async def test_writing_without_draining_never_suspends():
-    """HttpOutlet writes its first bytes through aiohttp, for the head."""
-    protocol = BaseProtocol(asyncio.get_running_loop())
-    protocol.connection_made(_SilentTransport())
-    protocol.pause_writing()
-    writer = StreamWriter(protocol, asyncio.get_running_loop())
-    step = writer.write(b"x" * 1_000_000, drain=False)
-    with pytest.raises(StopIteration):
-        step.send(None)
-    assert (writer.output_size, writer.chunked, protocol.writing_paused) == (1_000_000, False, True)
+@pytest.mark.parametrize(("keep_alive", "answers"), [(True, 2), (False, 1)])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_handler_may_write_to_the_transport_itself(loop, keep_alive, answers):
+    """``HttpOutlet`` does and returns ``Sent``: aiohttp adds nothing, and goes on or hangs up as it is told."""
+    said = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        request.transport.write(said)
+        return Sent(keep_alive)
+
+    async def main() -> bytes:
+        runner = web.ServerRunner(web.Server(handler, access_log=None))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        reader, writer = await asyncio.open_connection(*runner.addresses[0][:2])
+        heard = b""
+        for _ in range(answers):
+            writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx")
+            heard += await reader.readexactly(len(said))
+        if not keep_alive:
+            async with asyncio.timeout(3):
+                heard += await reader.read()
+        writer.close()
+        await runner.cleanup()
+        return heard
+
+    assert on(loop, main) == said * answers
+
+
+async def test_the_handler_asks_of_a_response_what_sent_answers():
+    """What ``RequestHandler.finish_response`` calls; more of it would reach a response that was never prepared."""
+    sent = Sent(True)
+    assert (sent.prepared, sent.keep_alive) == (True, True)
+    assert await sent.prepare(None) is None
+    assert await sent.write_eof() is None
+    source = inspect.getsource(web.RequestHandler.finish_response)
+    assert "resp.prepare" in source or "prepare_meth" in source
+    assert "resp.write_eof()" in source
+
+
+async def test_a_body_that_has_come_is_read_in_one_go():
+    """``read_body`` awaits only what has not come."""
+    reader = StreamReader(BaseProtocol(asyncio.get_running_loop()), 100)
+    reader.feed_data(b"abc")
+    assert not reader.is_eof()
+    reader.feed_data(b"defg")
+    reader.feed_eof()
+    assert (reader.is_eof(), reader.read_nowait(), reader.read_nowait()) == (True, b"abcdefg", b"")
 
 
 async def test_draining_waits_for_the_transport_and_no_longer():
+    """``HttpOutlet.drain`` asks the request's own writer."""
     protocol = BaseProtocol(asyncio.get_running_loop())
     protocol.connection_made(_SilentTransport())
     writer = StreamWriter(protocol, asyncio.get_running_loop())
@@ -282,7 +367,7 @@ def test_accepted_connections_are_ours_and_tuned(loop):
     """Runner hands its own class to aiohttp's server; the kernel holds little for a slow reader."""
 
     async def main() -> tuple[type, int, int, bool]:
-        runner = Runner(web.Application(), Limits(connection_timeout=7.0))
+        runner = runner_with(7.0)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
@@ -303,10 +388,13 @@ def test_accepted_connections_are_ours_and_tuned(loop):
     assert on(loop, main) == (Connection, NOTSENT_LOWAT, HIGH_WATER, True)
 
 
-def test_the_server_has_what_our_runner_reaches_for():
+async def test_the_server_has_what_our_runner_reaches_for():
     assert list(inspect.signature(web.AppRunner._make_server).parameters) == ["self"]
-    for name in ("pre_shutdown", "shutdown", "connections"):
-        assert hasattr(web.Server, name)
+    for name in ("pre_shutdown", "shutdown", "connections", "request_factory", "request_handler"):
+        assert name in {*dir(web.Server), *vars(web.Server(_nothing))}
+    for name in ("handler", "request_factory", "handler_cancellation"):
+        assert name in inspect.signature(web.Server.__init__).parameters
+    assert {"_loop", "_kwargs"} <= set(vars(web.Server(_nothing)))
     parameters = list(inspect.signature(web.RequestHandler.handle_error).parameters)
     assert parameters == ["self", "request", "status", "exc", "message"]
     assert list(inspect.signature(web.RequestHandler.log_exception).parameters) == ["self", "args", "kw"]
@@ -314,7 +402,7 @@ def test_the_server_has_what_our_runner_reaches_for():
 
 async def test_a_silent_new_connection_is_closed_by_the_keep_alive_timer():
     """Slow headers need no timer of ours: since 3.14.4 aiohttp's begins with the connection."""
-    runner = Runner(web.Application(), Limits(connection_timeout=0.2))
+    runner = runner_with(0.2)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     reader, writer = await asyncio.open_connection(*runner.addresses[0][:2])
@@ -323,6 +411,10 @@ async def test_a_silent_new_connection_is_closed_by_the_keep_alive_timer():
         assert await reader.read() == b""
     writer.close()
     await runner.cleanup()
+
+
+async def _nothing(request: web.BaseRequest) -> web.StreamResponse:
+    return web.Response()
 
 
 class _SilentTransport(asyncio.Transport):

@@ -13,9 +13,10 @@ import termios
 
 from attrs import frozen
 
-from proxy.body import HttpBody
 from proxy.outlet import HttpOutlet
 from proxy.relay import Relay
+from proxy.wire.connection import Incoming
+from proxy.wire.reference import ReferenceBody
 from tests.support.gateway import GatewayThread
 
 
@@ -46,9 +47,13 @@ def held(gateway: GatewayThread) -> list[Held]:
 
 def _of(relay: Relay) -> Held:
     outlet, body = relay._outlet, relay._body
-    assert isinstance(outlet, HttpOutlet) and isinstance(body, HttpBody)
+    assert isinstance(outlet, HttpOutlet) and isinstance(body, (Incoming, ReferenceBody))
     assert outlet._transport is not None
-    unread = body.response.content.total_bytes - relay.stream.received
+    unread = (
+        body._waiting
+        if isinstance(body, Incoming)
+        else body.response.content.total_bytes - relay.stream.received
+    )
     number = outlet._transport.get_extra_info("socket").fileno()
     sending = struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, b"\0" * 4))[0]
     return Held(unread, outlet.waiting, sending, relay.stream.received)

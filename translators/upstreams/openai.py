@@ -101,11 +101,7 @@ class OpenAI(Upstream):
             self._open(chunk, emit)
         if chunk.get("usage"):
             emit(_usage(chunk["usage"]))
-        extras = {
-            name: value
-            for name, value in chunk.items()
-            if name not in _WRITTEN and value is not None and self._constants.get(name) != value
-        }
+        extras = {} if chunk.keys() <= _WRITTEN else self._extras(chunk)
         if not choices:
             self._loose = self._loose or extras
             return
@@ -127,6 +123,13 @@ class OpenAI(Upstream):
             and not chunk.get("usage")
         ):
             self._template.learn(payload, said[0].text)
+
+    def _extras(self, chunk: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in chunk.items()
+            if name not in _WRITTEN and value is not None and self._constants.get(name) != value
+        }
 
     def _open(self, chunk: dict[str, Any], emit: Emit) -> None:
         self._opened = True

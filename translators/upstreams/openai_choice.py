@@ -64,16 +64,17 @@ class Choice:
         refusal = delta.get("refusal")
         if isinstance(refusal, str) and refusal:
             meaning.append(Refusal(refusal))
-        fragments = self.calls.put_right(delta.get("tool_calls") or ())
-        meaning.extend(_tool_call(fragment) for fragment in fragments)
+        calls = delta.get("tool_calls")
+        fragments = self.calls.put_right(calls) if calls else []
+        meaning += [_tool_call(fragment) for fragment in fragments]
         reason = raw.get("finish_reason") or ("stop" if whole else "")
         if reason:
             self.end(self._finish(reason), meaning.append)
 
-        more = {name: value for name, value in delta.items() if name not in _DELTA and value is not None}
-        beside = {name: value for name, value in raw.items() if name not in _CHOICE and value is not None}
-        unusual = more or beside or chunk or reason == _OLD_CALL
-        unusual = unusual or any(not fragment.keys() <= _FRAGMENT for fragment in fragments)
+        more = _beyond(delta, _DELTA)
+        beside = _beyond(raw, _CHOICE)
+        odd = [fragment for fragment in fragments if not fragment.keys() <= _FRAGMENT]
+        unusual = more or beside or chunk or odd or reason == _OLD_CALL
         if self.index == 0 and not unusual:
             for event in meaning:
                 emit(event)
@@ -142,6 +143,13 @@ class Choice:
         self.thinking.feed(text, say)
         if self.thinking.plain:
             self.thinking = None
+
+
+def _beyond(members: dict[str, Any], known: set[str]) -> dict[str, Any]:
+    """What says something that is not known."""
+    if members.keys() <= known:
+        return {}
+    return {name: value for name, value in members.items() if name not in known and value is not None}
 
 
 def _tool_call(fragment: dict[str, Any]) -> ToolCall:

@@ -1,0 +1,102 @@
+"""The headers that every answer carries, whoever writes it.
+
+Most answers are aiohttp responses and get them before they are prepared. A stream writes its own head: what
+all streams share is rendered once, and the few lines that differ are put after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator
+from email.utils import formatdate
+
+from aiohttp import hdrs, web
+from attrs import define, field
+
+from proxy.config import Cors
+from proxy.keys import RECORD
+
+EXPOSED = (
+    "x-request-id",
+    "openai-processing-ms",
+    "openai-version",
+    "retry-after",
+    "retry-after-ms",
+    "x-should-retry",
+    "openai-poll-after-ms",
+)
+SECURITY = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "openai-version": "2020-10-01",
+    "Server": "deltawire",
+}
+STREAM = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+}
+
+
+@define(eq=False)
+class AnswerHeaders:
+    cors: Cors
+    clock: Callable[[], float] = time.time
+    _date: tuple[int, str] = (0, "")
+    _stream_start: bytes = field(init=False)
+
+    @_stream_start.default
+    def _rendered(self) -> bytes:
+        return b"HTTP/1.1 200 OK\r\n" + _lines({**STREAM, **SECURITY}.items())
+
+    def dress(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """Give ``response`` what it lacks, and our name instead of aiohttp's."""
+        response.headers.update(SECURITY)
+        for name, value in self._own(request):
+            response.headers.setdefault(name, value)
+        if hdrs.ORIGIN in request.headers:
+            response.headers.add(hdrs.VARY, hdrs.ORIGIN)
+
+    def stream_head(self, request: web.BaseRequest) -> bytes:
+        """Status line and headers of a stream, but for how its body ends."""
+        own = [*self._own(request), (hdrs.DATE, self._today())]
+        if hdrs.ORIGIN in request.headers:
+            own.append((hdrs.VARY, hdrs.ORIGIN))
+        return self._stream_start + _lines(own)
+
+    def _today(self) -> str:
+        now = int(self.clock())
+        if self._date[0] != now:
+            self._date = (now, formatdate(now, usegmt=True))
+        return self._date[1]
+
+    def allows(self, method: str) -> bool:
+        methods = self.cors.methods
+        return method in methods or (method == hdrs.METH_HEAD and hdrs.METH_GET in methods)
+
+    def _own(self, request: web.BaseRequest) -> Iterator[tuple[str, str]]:
+        """What differs from answer to answer."""
+        record = request.get(RECORD)
+        if record is not None:
+            yield "x-request-id", record.id
+            elapsed = asyncio.get_running_loop().time() - record.began
+            yield "openai-processing-ms", str(int(elapsed * 1000))
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is not None and self._may_read(request.method, origin):
+            yield hdrs.ACCESS_CONTROL_ALLOW_ORIGIN, origin
+            yield hdrs.ACCESS_CONTROL_EXPOSE_HEADERS, ",".join(EXPOSED)
+
+    def _may_read(self, method: str, origin: str) -> bool:
+        if not self.cors.enabled or method == hdrs.METH_OPTIONS or not self.allows(method):
+            return False
+        return "*" in self.cors.origins or origin in self.cors.origins
+
+
+HEADERS = web.AppKey("headers", AnswerHeaders)
+
+
+def _lines(headers: Iterable[tuple[str, str]]) -> bytes:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers).encode("utf-8", "surrogateescape")

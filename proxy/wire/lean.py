@@ -1,0 +1,83 @@
+"""Our own way to an upstream over HTTP/1.1: one write for a request, one callback for what comes back.
+
+What all requests share is rendered once for each path. Header values come from the configuration or are
+validated ids; a line end in one is refused here all the same, because it would be a second request.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+
+from attrs import define, field
+from yarl import URL
+
+from proxy.wire.base import Answer
+from proxy.wire.pool import Pool
+from translators.errors import Internal, UpstreamDisconnected, UpstreamStale
+from translators.upstreams.base import Call
+
+
+@define(eq=False)
+class LeanWire:
+    base_url: str
+    headers: Mapping[str, str]
+    connect_timeout: float
+    _base: URL = field()
+    _pool: Pool = field()
+    _starts: dict[tuple[str, str], bytes] = field(factory=dict)
+
+    @_base.default
+    def _with_slash(self) -> URL:
+        return URL(self.base_url.rstrip("/") + "/")
+
+    @_pool.default
+    def _own_pool(self) -> Pool:
+        base = self._base
+        assert base.raw_host is not None
+        assert base.port is not None
+        tls = ssl.create_default_context() if base.scheme == "https" else None
+        return Pool(base.raw_host, base.port, tls, self.connect_timeout)
+
+    async def send(self, call: Call) -> Answer:
+        request = self._request(call)
+        connection = await self._pool.connection()
+        incoming = connection.ask(request)
+        done = False
+        try:
+            head = await incoming.until_head()
+            done = True
+        except UpstreamDisconnected as error:
+            if incoming.may_be_stale:
+                raise UpstreamStale(error.message, detail=error.detail) from error
+            raise
+        finally:
+            if not done:
+                incoming.close()  # the connection may be another answer's by now
+        return Answer(head.status, head.headers, incoming)
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    def _request(self, call: Call) -> bytes:
+        start = self._starts.get((call.method, call.path))
+        if start is None:
+            start = self._starts[call.method, call.path] = self._start(call)
+        own = b"".join(_field(name, value) for name, value in call.headers.items())
+        return b"%b%bContent-Length: %d\r\n\r\n%b" % (start, own, len(call.body), call.body)
+
+    def _start(self, call: Call) -> bytes:
+        target = self._base.join(URL(call.path, encoded=True))
+        line = f"{call.method} {target.raw_path_qs} HTTP/1.1\r\n".encode("ascii")
+        host = self._base.host_subcomponent or ""
+        if not self._base.is_default_port():
+            host = f"{host}:{self._base.port}"
+        headers = {"Host": host, **self.headers}
+        return line + b"".join(_field(name, value) for name, value in headers.items())
+
+
+def _field(name: str, value: str) -> bytes:
+    line = f"{name}: {value}"
+    if "\r" in line or "\n" in line or "\0" in line:
+        raise Internal("A header for the upstream has a line end in it.")
+    return line.encode("utf-8") + b"\r\n"

@@ -1,0 +1,118 @@
+"""Connections to one upstream, kept while they are good for another request.
+
+The one used last is used first, so that those in excess grow old and go. A connection that died while it was
+idle is noticed by its own protocol and passed over here. Names are resolved and addresses raced by
+aiohappyeyeballs; TLS is asyncio's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections import deque
+
+import aiohappyeyeballs
+from aiohappyeyeballs import AddrInfoType as AddrInfo
+from attrs import define, field
+
+from proxy.wire.base import RECEIVE_BUFFER
+from proxy.wire.connection import Connection
+from translators.errors import UpstreamUnreachable
+from translators.excerpt import clean
+
+KEEP = 30.0
+"""Seconds that an idle connection is kept."""
+RACE = 0.25
+"""Seconds before the next address is tried beside the last."""
+
+
+@define(eq=False)
+class Pool:
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    connect_timeout: float
+    _idle: deque[Connection] = field(factory=deque)
+    _open: set[Connection] = field(factory=set)
+    _timer: asyncio.TimerHandle | None = None
+    _closed: bool = False
+
+    async def connection(self) -> Connection:
+        """An idle connection or a new one. Raises UpstreamUnreachable."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                return connection
+        try:
+            async with asyncio.timeout(self.connect_timeout):
+                return await self._connect()
+        except TimeoutError as error:
+            raise _unreachable("The upstream did not accept a connection in time.", error) from error
+        except socket.gaierror as error:
+            raise _unreachable("The upstream's host name could not be resolved.", error) from error
+        except ssl.SSLError as error:
+            raise _unreachable("No secure connection to the upstream could be made.", error) from error
+        except OSError as error:
+            raise _unreachable("The upstream refused the connection.", error) from error
+
+    async def close(self) -> None:
+        """Cut everything, and wait until it is gone."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        gone = [connection.gone for connection in self._open]
+        for connection in self._open:
+            connection.close()
+        if gone:
+            await asyncio.wait(gone, timeout=1.0)
+
+    async def _connect(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        addresses = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        sock = await aiohappyeyeballs.start_connection(
+            addresses, happy_eyeballs_delay=RACE, interleave=1, socket_factory=_socket
+        )
+        made = False
+        try:
+            _, connection = await loop.create_connection(
+                lambda: Connection(self._release, loop.create_future()),
+                sock=sock,
+                ssl=self.tls,
+                server_hostname=self.host if self.tls is not None else None,
+            )
+            made = True
+            self._open.add(connection)
+            connection.gone.add_done_callback(lambda _: self._open.discard(connection))
+            return connection
+        finally:
+            if not made:
+                sock.close()
+
+    def _release(self, connection: Connection) -> None:
+        if self._closed:
+            connection.close()
+            return
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        self._idle.append(connection)
+        if self._timer is None:
+            self._timer = loop.call_later(KEEP, self._clean)
+
+    def _clean(self) -> None:
+        """Let go of those that nobody needed for a while."""
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - KEEP
+        while self._idle and (self._idle[0].idle_since <= oldest or not self._idle[0].usable):
+            self._idle.popleft().close()
+        self._timer = loop.call_later(KEEP, self._clean) if self._idle else None
+
+
+def _socket(address: AddrInfo) -> socket.socket:
+    made = socket.socket(*address[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    return made
+
+
+def _unreachable(message: str, error: BaseException) -> UpstreamUnreachable:
+    return UpstreamUnreachable(message, detail=f"{type(error).__name__}: {clean(str(error))}")

@@ -1,0 +1,247 @@
+"""HTTP/1.1 responses, bytes to head and body, from servers that may be hostile.
+
+``feed`` takes bytes cut anywhere and returns what they add to the body; ``head`` is there once its blank line
+has come, ``ended`` once the message is complete. It does not raise: bytes that are no HTTP set ``fault``, and what
+came before them still counts. Whatever two readers could read differently is refused: lengths that disagree, a
+length beside chunks, line ends that are not CRLF, signs or blanks in a number. Heads, size lines and trailers
+are bounded; the body is its reader's to bound.
+
+The usual read is one whole chunk. Its size line is looked up in a table, which is the check and the conversion
+in one, and its data is one slice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from attrs import frozen
+from multidict import CIMultiDict
+
+from translators.errors import UpstreamMalformed
+
+MAX_HEAD = 32 * 1024
+MAX_LINE = 4 * 1024
+"""A chunk's size with its extensions."""
+MAX_INTERIM = 16
+"""Interim responses (1xx) before the one that counts."""
+
+_BEGINNING = b"HTTP/1."
+_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\x00-\x08\x0a-\x1f\x7f]*)?")
+_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00\r\n]*?)[ \t]*")
+_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
+_SIZES = {b"%x" % size: size for size in range(1, 4096)}
+_BODILESS = {204, 304}
+
+
+class _Fault(Exception):
+    """What is wrong with the bytes."""
+
+
+@frozen
+class Head:
+    status: int
+    headers: CIMultiDict[str]
+    keep_alive: bool
+
+
+class ResponseParser:
+    __slots__ = ("_buffer", "_interim", "_left", "_step", "ended", "excess", "fault", "head")
+
+    def __init__(self) -> None:
+        self.head: Head | None = None
+        self.ended = False
+        self.fault: UpstreamMalformed | None = None
+        self.excess = False
+        """Whether bytes came after the end: the connection is not fit for another request."""
+        self._buffer = bytearray()
+        self._left = 0
+        self._interim = 0
+        self._step: Callable[[bytes], bytes] = self._in_head
+
+    def feed(self, data: bytes) -> bytes:
+        """What ``data`` adds to the body."""
+        return self._step(data)
+
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether the end of the connection, if it came now, would be the end of the message."""
+        return self._step == self._until_close
+
+    def _end(self, rest: bytes) -> None:
+        self.ended = True
+        self.excess = bool(rest)
+        self._step = self._after
+
+    def _after(self, data: bytes) -> bytes:
+        self.excess = True
+        return b""
+
+    def _fail(self, what: _Fault | str) -> bytes:
+        self.fault = UpstreamMalformed(f"The upstream's answer is not valid HTTP: {what}.")
+        self._buffer.clear()
+        self._step = self._after
+        return b""
+
+    # The head.
+
+    def _in_head(self, data: bytes) -> bytes:
+        seen = max(0, len(self._buffer) - 3)
+        self._buffer += data
+        buffer = self._buffer
+        if not buffer.startswith(_BEGINNING[: len(buffer)]):
+            return self._fail("it does not begin like a response")
+        end = buffer.find(b"\r\n\r\n", seen)
+        if end > MAX_HEAD or (end < 0 and len(buffer) > MAX_HEAD):
+            return self._fail("its head is too long")
+        if end < 0:
+            return b""
+        lines, rest = bytes(buffer[:end]).split(b"\r\n"), bytes(buffer[end + 4 :])
+        buffer.clear()
+        try:
+            interim = self._read_head(lines)
+        except _Fault as fault:
+            return self._fail(fault)
+        if interim:
+            return self._in_head(rest) if rest else b""
+        if self._step == self._after:
+            self._end(rest)
+            return b""
+        return self._step(rest) if rest else b""
+
+    def _read_head(self, lines: list[bytes]) -> bool:
+        """Whether it is the head of an interim response only."""
+        status, keeps = _status(lines[0])
+        headers = _fields(lines[1:])
+        if status < 200:
+            self._interim += 1
+            if status == 101 or self._interim > MAX_INTERIM:
+                raise _Fault("nobody asked for an interim response")
+            return True
+        self._step = self._body(status, headers)
+        words = {word.strip().lower() for word in ",".join(headers.getall("Connection", ())).split(",")}
+        keeps = "close" not in words and (keeps or "keep-alive" in words)
+        self.head = Head(status, headers, keeps and self._step != self._until_close)
+        return False
+
+    def _body(self, status: int, headers: CIMultiDict[str]) -> Callable[[bytes], bytes]:
+        codings, lengths = headers.getall("Transfer-Encoding", ()), set(headers.getall("Content-Length", ()))
+        if status in _BODILESS:
+            return self._after
+        if codings:
+            if lengths or [coding.lower() for coding in codings] != ["chunked"]:
+                raise _Fault("its transfer coding cannot be read")
+            return self._in_chunks
+        if not lengths:
+            return self._until_close
+        length = lengths.pop()
+        if lengths or not _LENGTH.fullmatch(length):
+            raise _Fault("its length is none")
+        self._left = int(length)
+        return self._counted if self._left else self._after
+
+    # The body.
+
+    def _counted(self, data: bytes) -> bytes:
+        body = data[: self._left]
+        self._left -= len(body)
+        if not self._left:
+            self._end(data[len(body) :])
+        return body
+
+    def _until_close(self, data: bytes) -> bytes:
+        return data
+
+    def _in_chunks(self, data: bytes) -> bytes:
+        if self._buffer:
+            data = bytes(self._buffer) + data
+            self._buffer.clear()
+        pieces: list[bytes] = []
+        at, size = 0, len(data)
+        while at < size:
+            line_end = data.find(b"\r\n", at)
+            if line_end < 0:
+                if size - at > MAX_LINE:
+                    self._fail("a chunk's size is too long")
+                else:
+                    self._buffer += data[at:]
+                break
+            length = _SIZES.get(data[at:line_end]) or _size(data[at:line_end])
+            begin = line_end + 2
+            at = begin + length + 2
+            if length <= 0:
+                self._last_chunk(length, data[begin:])
+                break
+            if at > size:
+                self._left, self._step = length, self._in_chunk
+                pieces.append(self._in_chunk(data[begin:]))
+                break
+            pieces.append(data[begin : at - 2])
+            if data[at - 2 : at] != b"\r\n":
+                self._fail("a chunk is longer than it says")
+                break
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _last_chunk(self, length: int, rest: bytes) -> None:
+        if length < 0:
+            self._fail("a chunk's size is none")
+        else:
+            self._step = self._trailers
+            self._trailers(rest)
+
+    def _in_chunk(self, data: bytes) -> bytes:
+        """A chunk that does not come in one piece."""
+        left = self._left
+        if len(data) < left:
+            self._left = left - len(data)
+            return data
+        self._step = self._chunk_end
+        return data[:left] + self._chunk_end(data[left:])
+
+    def _chunk_end(self, data: bytes) -> bytes:
+        self._buffer += data
+        if not b"\r\n".startswith(self._buffer[:2]):
+            return self._fail("a chunk is longer than it says")
+        if len(self._buffer) < 2:
+            return b""
+        rest = bytes(self._buffer[2:])
+        self._buffer.clear()
+        self._step = self._in_chunks
+        return self._in_chunks(rest)
+
+    def _trailers(self, data: bytes) -> bytes:
+        """Fields after the last chunk; they are read past."""
+        self._buffer += data
+        buffer = self._buffer
+        end = 0 if buffer.startswith(b"\r\n") else buffer.find(b"\r\n\r\n")
+        if end >= 0:
+            self._end(bytes(buffer[end + (4 if end else 2) :]))
+            buffer.clear()
+        elif len(buffer) > MAX_HEAD:
+            self._fail("its trailers are too long")
+        return b""
+
+
+def _status(line: bytes) -> tuple[int, bool]:
+    """The status, and whether the version keeps connections."""
+    match = _STATUS.fullmatch(line)
+    if match is None:
+        raise _Fault("its status line is none")
+    return int(match.group(2)), match.group(1) == b"1"
+
+
+def _fields(lines: list[bytes]) -> CIMultiDict[str]:
+    headers: CIMultiDict[str] = CIMultiDict()
+    for line in lines:
+        match = _FIELD.fullmatch(line)
+        if match is None:
+            raise _Fault("a header of it is none")
+        headers.add(match.group(1).decode("ascii"), match.group(2).decode("utf-8", "replace"))
+    return headers
+
+
+def _size(line: bytes) -> int:
+    """The size of a chunk; below zero if there is none."""
+    match = _SIZE.fullmatch(line)
+    return -1 if match is None else int(match.group(1), 16)
