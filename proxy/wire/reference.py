@@ -1,4 +1,4 @@
-"""aiohttp's client as a way to an upstream: the reference, and the way through an HTTP proxy.
+"""aiohttp's client as a way to an upstream: the reference by which our own is judged.
 
 Redirects are not followed, cookies not kept, compression not undone: each would change what is relayed.
 """
@@ -35,7 +35,6 @@ class ReferenceWire:
     headers: Mapping[str, str]
     connect_timeout: float
     session: aiohttp.ClientSession
-    proxy: str | None = None
     _base: URL = field()
     _timeout: aiohttp.ClientTimeout = field()
     _lingering: set[aiohttp.ClientResponse] = field(factory=set, init=False)
@@ -58,7 +57,6 @@ class ReferenceWire:
                 headers=CIMultiDict({**self.headers, **call.headers}),
                 allow_redirects=False,
                 timeout=self._timeout,
-                proxy=self.proxy,
                 trace_request_ctx=context,
             )
         except FOREIGN as error:
