@@ -25,7 +25,8 @@ from translators.errors import (
     UpstreamStale,
     UpstreamUnreachable,
 )
-from translators.upstreams.base import Call, Script, Upstream
+from translators.upstreams.base import Upstream
+from translators.upstreams.plan import Call, Script
 
 MAX_REFUSAL = 64 * 1024
 """As much of an error body as is worth reading."""

@@ -7,8 +7,9 @@ all streams share is rendered once, and the few lines that differ are put after 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from email.utils import formatdate
 
 from aiohttp import hdrs, web
@@ -16,6 +17,7 @@ from attrs import define, field
 
 from proxy.config import Cors
 from proxy.keys import RECORD
+from proxy.outlet import NO_HEADERS
 
 EXPOSED = (
     "x-request-id",
@@ -25,6 +27,10 @@ EXPOSED = (
     "retry-after-ms",
     "x-should-retry",
     "openai-poll-after-ms",
+    "x-conversation-id",
+    "x-session-id",
+    "x-chat-id",
+    "x-task-id",
 )
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -60,9 +66,9 @@ class AnswerHeaders:
         if hdrs.ORIGIN in request.headers:
             response.headers.add(hdrs.VARY, hdrs.ORIGIN)
 
-    def stream_head(self, request: web.BaseRequest) -> bytes:
-        """Status line and headers of a stream, but for how its body ends."""
-        own = [*self._own(request), (hdrs.DATE, self._today())]
+    def stream_head(self, request: web.BaseRequest, told: Mapping[str, str] = NO_HEADERS) -> bytes:
+        """Status line and headers of a stream, but for how its body ends; ``told`` is the platform's part."""
+        own = [*self._own(request), (hdrs.DATE, self._today()), *harmless(told)]
         if hdrs.ORIGIN in request.headers:
             own.append((hdrs.VARY, hdrs.ORIGIN))
         return self._stream_start + _lines(own)
@@ -95,7 +101,16 @@ class AnswerHeaders:
         return "*" in self.cors.origins or origin in self.cors.origins
 
 
+_HARMLESS = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
+
 HEADERS = web.AppKey("headers", AnswerHeaders)
+
+
+def harmless(told: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What a platform tells, as far as it can stand in a header."""
+    for name, value in told.items():
+        if _HARMLESS.fullmatch(value):
+            yield name, value
 
 
 def _lines(headers: Iterable[tuple[str, str]]) -> bytes:

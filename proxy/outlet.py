@@ -11,12 +11,15 @@ for each frame and a dozen calls for each answer. What aiohttp is given back is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from attrs import define
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 HIGH_WATER = 64 * 1024
 """Bytes waiting in this process for one client before its upstream has to wait too."""
@@ -26,7 +29,9 @@ class Outlet(Protocol):
     sent: int
     ended: bool
 
-    def open(self, first: bytes) -> None: ...
+    def open(self, first: bytes, told: Mapping[str, str] = NO_HEADERS) -> None:
+        """The first bytes, and what the platform tells in headers."""
+        ...
 
     def write(self, data: bytes) -> None: ...
 
@@ -70,7 +75,7 @@ class Sent(web.StreamResponse):
 @define(eq=False)
 class HttpOutlet:
     request: web.Request
-    head: Callable[[web.Request], bytes]
+    head: Callable[[web.Request, Mapping[str, str]], bytes]
     """Status line and headers, but for how the body ends."""
     sent: int = 0
     ended: bool = False
@@ -81,14 +86,14 @@ class HttpOutlet:
     def response(self) -> Sent:
         return Sent(self._chunked and self.request.keep_alive)
 
-    def open(self, first: bytes) -> None:
+    def open(self, first: bytes, told: Mapping[str, str] = NO_HEADERS) -> None:
         request = self.request
         self._transport = request.transport
         self._chunked = request.version >= HttpVersion11
         how = b"Transfer-Encoding: chunked\r\n" if self._chunked else b""
         if not (self._chunked and request.keep_alive):
             how += b"Connection: close\r\n"
-        self._write(self.head(request) + how + b"\r\n" + self._framed(first))
+        self._write(self.head(request, told) + how + b"\r\n" + self._framed(first))
         self.sent = len(first)
 
     def write(self, data: bytes) -> None:

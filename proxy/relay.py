@@ -162,7 +162,7 @@ class Relay:
 
     def _commit(self, outlet: Outlet, first: bytes) -> None:
         self._committed = True
-        outlet.open(first)
+        outlet.open(first, self.stream.upstream.headers)
         self._spoke = True
         if self.stream.done:
             outlet.end(b"")

@@ -149,6 +149,8 @@ class Finish:
     """The upstream said that the answer is complete."""
 
     reason: FinishReason
+    platform: dict[str, Any] | None = None
+    """What the platform tells beyond the vocabulary; clients see it where extensions are switched on."""
 
 
 @final

@@ -16,7 +16,7 @@ from typing import Protocol
 from attrs import define, frozen
 
 from translators.errors import GatewayError
-from translators.upstreams.base import Call
+from translators.upstreams.plan import Call
 
 SLICE = 16 * 1024
 """The most that is handed on before a reader may say that it is full."""

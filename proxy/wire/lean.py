@@ -15,7 +15,7 @@ from yarl import URL
 from proxy.wire.base import Answer
 from proxy.wire.pool import Pool
 from translators.errors import Internal, UpstreamDisconnected, UpstreamStale
-from translators.upstreams.base import Call
+from translators.upstreams.plan import Call
 
 
 @define(eq=False)

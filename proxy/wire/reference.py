@@ -21,7 +21,7 @@ from yarl import URL
 from proxy.http_errors import EXPECTED, FOREIGN, retell, retell_midstream
 from proxy.wire.base import LINGER, RECEIVE_BUFFER, SLICE, Answer, Sink, nothing
 from translators.errors import GatewayError, UpstreamDisconnected, UpstreamMalformed, UpstreamStale
-from translators.upstreams.base import Call
+from translators.upstreams.plan import Call
 
 READ_AHEAD = 16 * 1024
 """As much as is parsed before it is wanted; aiohttp lets it be twice that, and what one read brought on top."""

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from attrs import define, field
 
+from proxy.outlet import NO_HEADERS
 from proxy.relay import Patience, Relay
 from proxy.sweep import Sweep
 from proxy.wire.base import Sink, Tap
@@ -104,7 +106,7 @@ class QueueOutlet:
     aborted: bool = False
     room: asyncio.Event = field(factory=asyncio.Event)
 
-    def open(self, first: bytes) -> None:
+    def open(self, first: bytes, told: Mapping[str, str] = NO_HEADERS) -> None:
         self.opened += 1
         self.write(first)
 

@@ -154,3 +154,18 @@ async def test_an_odd_origin_is_given_back_as_it_came_in_one_line(origin):
     told = f"\r\nAccess-Control-Allow-Origin: {origin}\r\n".encode("utf-8", "surrogateescape")
     assert head.count(told) == 1
     assert len(head.splitlines()) == len(head.split(b"\r\n")) - 1
+
+
+async def test_what_the_platform_tells_stands_in_the_head_unless_it_could_be_a_line_of_its_own():
+    told = {
+        "x-conversation-id": "7600",
+        "x-chat-id": "a b~!",
+        "x-task-id": "1\r\nSet-Cookie: own=1",
+        "x-session-id": "caf\u00e9",
+        "x-empty": "",
+        "x-long": "7" * 257,
+    }
+    got = lines_of(AnswerHeaders(Cors()).stream_head(request(), told))
+    kept = {name: value for name, value in got if name.startswith("x-") and name in told}
+    assert kept == {"x-conversation-id": "7600", "x-chat-id": "a b~!"}
+    assert not [name for name, _ in got if name == "set-cookie"]

@@ -53,7 +53,7 @@ def fetch(request: pytest.FixtureRequest) -> Fetch:
 
 def begun(request: web.Request) -> HttpOutlet:
     """An answer that has been begun the way the chat route does it."""
-    outlet = HttpOutlet(request, lambda request: b"HTTP/1.1 200 OK\r\n")
+    outlet = HttpOutlet(request, lambda request, told: b"HTTP/1.1 200 OK\r\n")
     if RECORD in request:
         request[RECORD].outlet = outlet
     outlet.open(b"begun")
@@ -143,7 +143,7 @@ async def test_an_answer_that_has_begun_is_cut_and_does_not_look_finished(fetch,
 
 async def test_an_answer_that_has_not_begun_may_still_be_an_error(fetch, log):
     async def handler(request: web.Request) -> web.StreamResponse:
-        request[RECORD].outlet = HttpOutlet(request, lambda request: b"HTTP/1.1 200 OK\r\n")
+        request[RECORD].outlet = HttpOutlet(request, lambda request, told: b"HTTP/1.1 200 OK\r\n")
         raise RateLimited("slowly")
 
     reply = await fetch(handler, *BOTH)

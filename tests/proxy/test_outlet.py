@@ -41,7 +41,7 @@ def exchange(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
         async def handle(request: web.Request) -> web.StreamResponse:
             running.add(asyncio.current_task())
-            outlet = HttpOutlet(request, lambda request: HEAD)
+            outlet = HttpOutlet(request, lambda request, told: HEAD)
             try:
                 await handler(outlet)
             except Exception as error:
@@ -103,7 +103,7 @@ class Wire:
 
 def test_head_and_first_frame_are_one_write_and_so_are_last_frame_and_end():
     wire = Wire()
-    outlet = HttpOutlet(wire, lambda request: HEAD)
+    outlet = HttpOutlet(wire, lambda request, told: HEAD)
     outlet.open(b"first")
     outlet.write(b"next")
     outlet.end(b"last")
@@ -119,7 +119,7 @@ def test_head_and_first_frame_are_one_write_and_so_are_last_frame_and_end():
 def test_nothing_at_the_beginning_or_the_end_is_no_chunk(last):
     """An empty chunk would be the end of the message."""
     wire = Wire()
-    outlet = HttpOutlet(wire, lambda request: HEAD)
+    outlet = HttpOutlet(wire, lambda request, told: HEAD)
     outlet.open(b"")
     outlet.end(last)
     outlet.end(b"once more")
@@ -205,7 +205,7 @@ class Lagging:
 
 
 async def test_trap_8_bytes_count_even_where_the_loop_has_said_nothing():
-    outlet = HttpOutlet(SimpleNamespace(), lambda request: HEAD)
+    outlet = HttpOutlet(SimpleNamespace(), lambda request, told: HEAD)
     assert not outlet.full
     outlet._transport = Lagging()
     assert outlet.full
@@ -217,7 +217,7 @@ async def test_trap_8_draining_gives_the_loop_a_turn_to_find_out():
     async def drained() -> None:
         assert turned == [True]
 
-    outlet = HttpOutlet(SimpleNamespace(writer=SimpleNamespace(drain=drained)), lambda request: HEAD)
+    outlet = HttpOutlet(SimpleNamespace(writer=SimpleNamespace(drain=drained)), lambda request, told: HEAD)
     asyncio.get_running_loop().call_soon(turned.append, True)
     await outlet.drain()
 

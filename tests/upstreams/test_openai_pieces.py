@@ -28,10 +28,10 @@ from translators.events import (
 )
 from translators.request import Prompt
 from translators.upstreams import UPSTREAMS
-from translators.upstreams.base import Call, Script
 from translators.upstreams.builtin import Builtin, BuiltinSettings
 from translators.upstreams.openai import MAX_CHOICES, OpenAI, OpenAISettings
 from translators.upstreams.openai_tools import MAX_CALLS
+from translators.upstreams.plan import Call, Script
 
 
 def choice(delta: Any = None, **members: Any) -> dict[str, Any]:

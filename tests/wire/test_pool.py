@@ -27,7 +27,7 @@ from translators.errors import (
     UpstreamStale,
     UpstreamUnreachable,
 )
-from translators.upstreams.base import Call
+from translators.upstreams.plan import Call
 
 ASK = Call("POST", "chat/completions", b'{"q":1}')
 ANSWER = [Send(reply(200, b"hello"))]

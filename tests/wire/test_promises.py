@@ -42,7 +42,7 @@ from translators.errors import (
     UpstreamStale,
     UpstreamUnreachable,
 )
-from translators.upstreams.base import Call
+from translators.upstreams.plan import Call
 
 ASK = Call("POST", "chat/completions?v=1%2F2", b'{"q":1}', {"X-Id": "a"})
 OPENING = Send(event_stream_head() + chunk(b"some"))

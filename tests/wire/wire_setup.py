@@ -20,7 +20,7 @@ from proxy.simulators.script import (
 from proxy.wire.connection import Connection, Incoming
 from proxy.wire.lean import LeanWire
 from translators.errors import GatewayError
-from translators.upstreams.base import Call
+from translators.upstreams.plan import Call
 
 ASK = Call("POST", "x", b"{}")
 

@@ -1,8 +1,10 @@
 """What a platform's one file provides.
 
 An ``Upstream`` is made for one request and lives as long as its answer: it says what to ask (``call``), reads
-a refusal (``reject``) and turns frames into events (``translate``, ``eof``). It never touches a socket: a
-``Call`` is data that the proxy carries out, and a ``Script`` is an answer that needs no network at all.
+a refusal (``reject``) and turns frames into events (``translate``, ``eof``). It never touches a socket: what it
+wants done is data (``plan``) that the proxy carries out. Platforms that need more than one question say what
+comes before it (``prepare``), what to say when nobody waits for the answer any more (``farewell``) and what to
+keep in mind when it is over (``settle``).
 
 The class itself says how it is configured: ``Settings`` are its own options and ``environment`` the names
 that configure it where no file does.
@@ -11,10 +13,10 @@ that configure it where no file does.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from attrs import define, frozen
+from attrs import define
 
 from translators.errors import GatewayError, UpstreamIncomplete
 from translators.events import Emit, Failed, Finish, FinishReason
@@ -22,23 +24,8 @@ from translators.framing.base import Framing
 from translators.framing.sniff import Sniff
 from translators.ids import Envelope
 from translators.request import Prompt
-
-
-@frozen
-class Call:
-    """One HTTP request to the upstream's base address."""
-
-    method: str
-    path: str
-    body: bytes = b""
-    headers: Mapping[str, str] = {}
-
-
-@frozen
-class Script:
-    """An answer made here: pieces of the dialect's own byte stream, each after a pause in seconds."""
-
-    steps: Iterator[tuple[float, bytes]]
+from translators.upstreams.conversations import Conversations
+from translators.upstreams.plan import ANYBODY, Call, Caller, Listed, Plan, Script
 
 
 @define(eq=False)
@@ -53,17 +40,44 @@ class Upstream(ABC):
     fallback: ClassVar[bool] = False
     """The kind that serves when nothing at all is configured."""
     Settings: ClassVar[type[Any]]
+    hears: ClassVar[frozenset[str]] = frozenset()
+    """Request headers, in lower case, that mean something to this kind."""
 
     prompt: Prompt
     settings: Any
     envelope: Envelope
     model: str
     """The model to ask the upstream for; the client's own name for it is in the envelope."""
+    caller: Caller = ANYBODY
     done: bool = False
+    headers: Mapping[str, str] = {}
+    """What the platform tells in headers of our answer, known at the latest with the first event it emits."""
+
+    def prepare(self) -> Plan[None] | None:
+        """What has to be done before the question can be asked."""
+        return None
+
+    @classmethod
+    def catalog(cls, settings: Any) -> Plan[list[Listed]] | None:
+        """The models that the account has, asked of the platform; None where only the configuration knows."""
+        return None
+
+    @classmethod
+    def conversations(cls, settings: Any, caller: Caller) -> Conversations | None:
+        """The conversations that the platform keeps, if it does."""
+        return None
 
     @abstractmethod
     def call(self) -> Call | Script:
         """What to ask."""
+
+    def farewell(self) -> Call | None:
+        """What to tell the platform when nobody waits for the rest; asked only before the answer is complete."""
+        return None
+
+    def settle(self) -> Plan[None] | None:
+        """What to do when the answer has ended, completely or not, and its reader has it."""
+        return None
 
     def framing(self) -> Framing:
         return Sniff()

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 from attrs import define, frozen
 
 from translators import generator, wirejson
-from translators.upstreams.base import Script
 from translators.upstreams.openai import OpenAI, OpenAISettings
+from translators.upstreams.plan import Script
 
 
 @frozen

@@ -21,10 +21,11 @@ from translators.errors import GatewayError
 from translators.events import Emit, Event, Opened, Text, Usage, Verbatim
 from translators.template import Template
 from translators.thinking import Thinking
-from translators.upstreams.base import Call, Script, Upstream
+from translators.upstreams.base import Upstream
 from translators.upstreams.openai_choice import Choice
 from translators.upstreams.openai_errors import in_band_error, refusal_error
 from translators.upstreams.openai_tools import ToolCalls
+from translators.upstreams.plan import Call, Script
 
 MAX_CHOICES = 128
 _LONGEST_CONSTANT = 256  # it is repeated in every frame, so it may not be a book

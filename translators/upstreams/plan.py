@@ -1,0 +1,110 @@
+"""What an upstream wants done, as data: the proxy carries it out and knows no platform.
+
+The question itself is one ``Call``, or a ``Script`` that needs no network. Whatever has to happen around it
+(a file handed in, a conversation opened, an answer asked for until it is there) is a ``Plan``: a generator that
+yields steps, is sent what each of them brought, and returns what it was for. So a platform's whole way of doing
+things can be run in a REPL by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+from attrs import frozen
+
+
+@frozen
+class Call:
+    """One HTTP request to the upstream's base address."""
+
+    method: str
+    path: str
+    """Relative to the base address, with its query; whatever a client sent is quoted or validated by now."""
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
+    """Beside or, under the same name, instead of what every request to this upstream carries."""
+
+
+@frozen
+class Script:
+    """An answer made here: pieces of the dialect's own byte stream, each after a pause in seconds."""
+
+    steps: Iterator[tuple[float, bytes]]
+
+
+@frozen
+class Reply:
+    """What a ``Call`` brought, whatever its status."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = {}
+
+
+@frozen
+class Cached:
+    """A call whose good reply (200) may serve again: for the same upstream, credential and key, so long.
+
+    Many who ask for it at once cause one call.
+    """
+
+    call: Call
+    key: str
+    seconds: float
+
+
+@frozen
+class Pause:
+    """Wait; brings nothing."""
+
+    seconds: float
+
+
+@frozen
+class Recall:
+    """Brings what was remembered under this key for this upstream and this caller, or None."""
+
+    key: str
+
+
+@frozen
+class Remember:
+    """Keep a JSON value, or with None forget it; brings nothing."""
+
+    key: str
+    value: Any
+    seconds: float
+
+
+Step: TypeAlias = Call | Cached | Pause | Recall | Remember
+
+SESSION = "session:"
+"""What is remembered under a key that begins so is a workflow session, and can be listed as one."""
+
+_T = TypeVar("_T")
+Plan: TypeAlias = Generator[Step, Any, _T]
+"""A call brings a ``Reply``, or raises the ``GatewayError`` that says why there is none."""
+
+
+@frozen
+class Caller:
+    """Who asks, as far as a platform needs to know."""
+
+    owner: str = ""
+    """The same for the same key and another for any other, and it tells nothing of the key; empty without one."""
+    headers: Mapping[str, str] = {}
+    """Those of the request that the kind of upstream said it ``hears``, by their lower-case names."""
+    key: str = ""
+    """The client's own bearer token, given only to upstreams that are configured to pass it on."""
+
+
+ANYBODY = Caller()
+
+
+@frozen
+class Listed:
+    """A model that a platform says it has, named as a client asks for it after the upstream's own name."""
+
+    id: str
+    created: int = 0
