@@ -74,26 +74,34 @@ class Sent(web.StreamResponse):
 
 @define(eq=False)
 class HttpOutlet:
-    request: web.Request
-    head: Callable[[web.Request, Mapping[str, str]], bytes]
+    """Lets go of the request when it opens: its record holds the outlet, and two that hold each other stay until
+    the garbage collector comes, with all that belongs to them."""
+
+    _request: web.Request | None
+    _head: Callable[[web.Request, Mapping[str, str]], bytes]
     """Status line and headers, but for how the body ends."""
     sent: int = 0
     ended: bool = False
     _transport: asyncio.Transport | None = None
+    _writer: AbstractStreamWriter | None = None
     _chunked: bool = True
+    _keeps: bool = False
+    """Whether the connection may carry another answer."""
 
     @property
     def response(self) -> Sent:
-        return Sent(self._chunked and self.request.keep_alive)
+        return Sent(self._keeps)
 
     def open(self, first: bytes, told: Mapping[str, str] = NO_HEADERS) -> None:
-        request = self.request
-        self._transport = request.transport
+        request, self._request = self._request, None
+        assert request is not None
+        self._transport, self._writer = request.transport, request.writer
         self._chunked = request.version >= HttpVersion11
+        self._keeps = self._chunked and request.keep_alive
         how = b"Transfer-Encoding: chunked\r\n" if self._chunked else b""
-        if not (self._chunked and request.keep_alive):
+        if not self._keeps:
             how += b"Connection: close\r\n"
-        self._write(self.head(request, told) + how + b"\r\n" + self._framed(first))
+        self._write(self._head(request, told) + how + b"\r\n" + self._framed(first))
         self.sent = len(first)
 
     def write(self, data: bytes) -> None:
@@ -119,7 +127,8 @@ class HttpOutlet:
 
     async def drain(self) -> None:
         await asyncio.sleep(0)  # uvloop writes when its loop turns, and only then knows that it is behind
-        await self.request.writer.drain()
+        assert self._writer is not None
+        await self._writer.drain()
 
     async def taken(self) -> None:
         """What is never taken must not be kept for ever."""

@@ -32,6 +32,7 @@ PURE = {
         "collections",
         "enum",
         "functools",
+        "hashlib",
         "html",
     ),
     *(
@@ -65,9 +66,10 @@ INNER = {
     "decode": "errors wirejson",
     "request": "decode errors wirejson",
     "thinking": "events",
+    "affinity": "wirejson",
     "generator": "prose schema_sample wirejson",
     "framing": "errors excerpt framing",
-    "upstreams": "errors events excerpt framing generator ids request template thinking upstreams wirejson",
+    "upstreams": "affinity errors events excerpt framing generator ids request template thinking upstreams wirejson",
     "surfaces": "errors events ids surfaces wirejson",
     "stream": "errors events framing surfaces upstreams",
 }

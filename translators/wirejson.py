@@ -24,6 +24,7 @@ MAX_DEPTH = 200  # orjson reads 1024 levels but writes 254
 _ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _WIDE = b"0" * 19  # the shortest integer that 64 bits cannot hold is a negative one
 _INTEGER = re.compile(rb"(?<![\w.])\d{19}")
+_JOINED = frozenset(byte for byte in range(256) if re.match(rb"[\w.]", bytes([byte])))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -35,7 +36,7 @@ def loads(data: bytes) -> Any:
     """The document in ``data``; ValueError for anything that is not JSON."""
     try:
         document = orjson.loads(data)
-        exact = _WIDE not in data.translate(_ZEROS) or _INTEGER.search(data) is None
+        exact = not _has_wide_integer(data)
     except orjson.JSONDecodeError:
         exact = False
     if not exact:
@@ -43,6 +44,17 @@ def loads(data: bytes) -> Any:
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _too_deep(document):
         raise ValueError("nested too deeply")
     return document
+
+
+def _has_wide_integer(data: bytes) -> bool:
+    """Whether there may be an integer past 64 bits; a yes may be wrong, a no is not."""
+    digits = data.translate(_ZEROS)
+    first = digits.find(_WIDE)
+    if first <= 0:
+        return first == 0
+    if data[first - 1] in _JOINED and digits.find(_WIDE, first + 1) < 0:
+        return False  # the end of a word or of a fraction, and the only one: most often an id in a string
+    return _INTEGER.search(data) is not None
 
 
 def _finite(digits: str) -> float:

@@ -1,7 +1,8 @@
 """Our own way to an upstream over HTTP/1.1: one write for a request, one callback for what comes back.
 
-What all requests share is rendered once for each path. Header values come from the configuration or are
-validated ids; a line end in one is refused here all the same, because it would be a second request.
+What all requests share is rendered once for each path that may come again: one with a query, or with headers of
+the call's own, is rendered each time. Header values come from the configuration or are validated ids; a line end
+in one is refused here all the same, because it would be a second request.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from proxy.wire.base import Answer
 from proxy.wire.pool import Pool
 from translators.errors import Internal, UpstreamDisconnected, UpstreamStale
 from translators.upstreams.plan import Call
+
+MOST_STARTS = 64
+"""Paths whose start is kept; there may be an id in one, so there may be any number of them."""
 
 
 @define(eq=False)
@@ -60,11 +64,10 @@ class LeanWire:
         await self._pool.close()
 
     def _request(self, call: Call) -> bytes:
-        start = self._starts.get((call.method, call.path))
+        start = None if call.headers else self._starts.get((call.method, call.path))
         if start is None:
-            start = self._starts[call.method, call.path] = self._start(call)
-        own = b"".join(_field(name, value) for name, value in call.headers.items())
-        return b"%b%bContent-Length: %d\r\n\r\n%b" % (start, own, len(call.body), call.body)
+            start = self._start(call)
+        return b"%bContent-Length: %d\r\n\r\n%b" % (start, len(call.body), call.body)
 
     def _start(self, call: Call) -> bytes:
         target = self._base.join(URL(call.path, encoded=True))
@@ -72,8 +75,17 @@ class LeanWire:
         host = self._base.host_subcomponent or ""
         if not self._base.is_default_port():
             host = f"{host}:{self._base.port}"
-        headers = {"Host": host, **self.headers}
-        return line + b"".join(_field(name, value) for name, value in headers.items())
+        own = {name.lower() for name in call.headers}
+        shared = {"Host": host, **self.headers}
+        headers = {name: value for name, value in shared.items() if name.lower() not in own} | dict(
+            call.headers
+        )
+        start = line + b"".join(_field(name, value) for name, value in headers.items())
+        if not own and "?" not in call.path:
+            if len(self._starts) >= MOST_STARTS:
+                self._starts.clear()
+            self._starts[call.method, call.path] = start
+        return start
 
 
 def _field(name: str, value: str) -> bytes:

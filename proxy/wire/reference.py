@@ -49,12 +49,14 @@ class ReferenceWire:
 
     async def send(self, call: Call) -> Answer:
         context = {"reused": False}
+        headers = CIMultiDict(self.headers)
+        headers.update(call.headers)
         try:
             response = await self.session.request(
                 call.method,
                 self._base.join(URL(call.path, encoded=True)),
                 data=call.body if len(call.body) <= AT_ONCE else io.BytesIO(call.body),
-                headers=CIMultiDict({**self.headers, **call.headers}),
+                headers=headers,
                 allow_redirects=False,
                 timeout=self._timeout,
                 trace_request_ctx=context,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import TypeAlias
 
 from attrs import frozen
 from multidict import CIMultiDict
@@ -58,21 +59,22 @@ class ResponseParser:
         self._buffer = bytearray()
         self._left = 0
         self._interim = 0
-        self._step: Callable[[bytes], bytes] = self._in_head
+        # Plain functions, because a method bound to its own object would keep it until the garbage collector comes.
+        self._step: _Step = ResponseParser._in_head
 
     def feed(self, data: bytes) -> bytes:
         """What ``data`` adds to the body."""
-        return self._step(data)
+        return self._step(self, data)
 
     @property
     def ends_with_connection(self) -> bool:
         """Whether the end of the connection, if it came now, would be the end of the message."""
-        return self._step == self._until_close
+        return self._step is ResponseParser._until_close
 
     def _end(self, rest: bytes) -> None:
         self.ended = True
         self.excess = bool(rest)
-        self._step = self._after
+        self._step = ResponseParser._after
 
     def _after(self, data: bytes) -> bytes:
         self.excess = True
@@ -81,7 +83,7 @@ class ResponseParser:
     def _fail(self, what: _Fault | str) -> bytes:
         self.fault = UpstreamMalformed(f"The upstream's answer is not valid HTTP: {what}.")
         self._buffer.clear()
-        self._step = self._after
+        self._step = ResponseParser._after
         return b""
 
     # The head.
@@ -105,10 +107,10 @@ class ResponseParser:
             return self._fail(fault)
         if interim:
             return self._in_head(rest) if rest else b""
-        if self._step == self._after:
+        if self._step is ResponseParser._after:
             self._end(rest)
             return b""
-        return self._step(rest) if rest else b""
+        return self._step(self, rest) if rest else b""
 
     def _read_head(self, lines: list[bytes]) -> bool:
         """Whether it is the head of an interim response only."""
@@ -122,24 +124,24 @@ class ResponseParser:
         self._step = self._body(status, headers)
         words = {word.strip().lower() for word in ",".join(headers.getall("Connection", ())).split(",")}
         keeps = "close" not in words and (keeps or "keep-alive" in words)
-        self.head = Head(status, headers, keeps and self._step != self._until_close)
+        self.head = Head(status, headers, keeps and self._step is not ResponseParser._until_close)
         return False
 
-    def _body(self, status: int, headers: CIMultiDict[str]) -> Callable[[bytes], bytes]:
+    def _body(self, status: int, headers: CIMultiDict[str]) -> _Step:
         codings, lengths = headers.getall("Transfer-Encoding", ()), set(headers.getall("Content-Length", ()))
         if status in _BODILESS:
-            return self._after
+            return ResponseParser._after
         if codings:
             if lengths or [coding.lower() for coding in codings] != ["chunked"]:
                 raise _Fault("its transfer coding cannot be read")
-            return self._in_chunks
+            return ResponseParser._in_chunks
         if not lengths:
-            return self._until_close
+            return ResponseParser._until_close
         length = lengths.pop()
         if lengths or not _LENGTH.fullmatch(length):
             raise _Fault("its length is none")
         self._left = int(length)
-        return self._counted if self._left else self._after
+        return ResponseParser._counted if self._left else ResponseParser._after
 
     # The body.
 
@@ -174,7 +176,7 @@ class ResponseParser:
                 self._last_chunk(length, data[begin:])
                 break
             if at > size:
-                self._left, self._step = length, self._in_chunk
+                self._left, self._step = length, ResponseParser._in_chunk
                 pieces.append(self._in_chunk(data[begin:]))
                 break
             pieces.append(data[begin : at - 2])
@@ -187,7 +189,7 @@ class ResponseParser:
         if length < 0:
             self._fail("a chunk's size is none")
         else:
-            self._step = self._trailers
+            self._step = ResponseParser._trailers
             self._trailers(rest)
 
     def _in_chunk(self, data: bytes) -> bytes:
@@ -196,7 +198,7 @@ class ResponseParser:
         if len(data) < left:
             self._left = left - len(data)
             return data
-        self._step = self._chunk_end
+        self._step = ResponseParser._chunk_end
         return data[:left] + self._chunk_end(data[left:])
 
     def _chunk_end(self, data: bytes) -> bytes:
@@ -207,7 +209,7 @@ class ResponseParser:
             return b""
         rest = bytes(self._buffer[2:])
         self._buffer.clear()
-        self._step = self._in_chunks
+        self._step = ResponseParser._in_chunks
         return self._in_chunks(rest)
 
     def _trailers(self, data: bytes) -> bytes:
@@ -221,6 +223,9 @@ class ResponseParser:
         elif len(buffer) > MAX_HEAD:
             self._fail("its trailers are too long")
         return b""
+
+
+_Step: TypeAlias = Callable[[ResponseParser, bytes], bytes]
 
 
 def _status(line: bytes) -> tuple[int, bool]:

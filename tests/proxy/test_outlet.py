@@ -86,6 +86,7 @@ class Wire:
     written: list[bytes] = field(factory=list)
     version: tuple[int, int] = HttpVersion11
     keep_alive: bool = True
+    writer: None = None
 
     @property
     def transport(self) -> Wire:
@@ -217,7 +218,8 @@ async def test_trap_8_draining_gives_the_loop_a_turn_to_find_out():
     async def drained() -> None:
         assert turned == [True]
 
-    outlet = HttpOutlet(SimpleNamespace(writer=SimpleNamespace(drain=drained)), lambda request, told: HEAD)
+    outlet = HttpOutlet(SimpleNamespace(), lambda request, told: HEAD)
+    outlet._writer = SimpleNamespace(drain=drained)
     asyncio.get_running_loop().call_soon(turned.append, True)
     await outlet.drain()
 
@@ -241,7 +243,7 @@ def test_an_answer_that_was_waited_for_leaves_the_connection_as_it_was(exchange)
     limits: list[tuple[int, int]] = []
 
     async def handler(outlet: HttpOutlet) -> None:
-        limits.append(outlet.request.transport.get_write_buffer_limits())
+        limits.append(outlet._request.transport.get_write_buffer_limits())
         outlet.open(b"x" * 3_000_000)
         outlet.end(b"")
         await outlet.taken()
@@ -297,7 +299,7 @@ def test_opening_for_a_client_that_has_left_is_in_vain_too(exchange, turns):
 
     async def handler(outlet: HttpOutlet) -> None:
         async def sweep() -> None:
-            outlet.request.transport.abort()
+            outlet._request.transport.abort()
             for _ in range(turns):
                 await asyncio.sleep(0)
             outlet.open(b"-")

@@ -38,10 +38,20 @@ from translators.events import (
     Verbatim,
 )
 from translators.ids import Envelope
-from translators.surfaces.chat_parts import annotation, file_link, usage_document
+from translators.surfaces.chat_parts import annotation, extension, file_link, usage_document
 
 DONE = b"data: [DONE]\n\n"
-_MARK = "\0"  # stands for the text while head and tail are made
+_MARK = "\0"  # stands for what differs while that which does not is made
+_MARKED = wirejson.dumps(_MARK)
+_ROLE = {"role": "assistant", "content": "", "refusal": None}
+
+
+def _piece(index: int, delta: dict[str, Any], choice: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": None, **(choice or {})}
+
+
+_FIRST_ROLE = wirejson.dumps(_piece(0, _ROLE))
+_TEXT_START, _, _TEXT_END = wirejson.dumps(_piece(0, {"content": _MARK})).partition(_MARKED)
 
 
 @define(eq=False)
@@ -52,6 +62,8 @@ class Chat:
 
     envelope: Envelope
     include_usage: bool
+    extensions: bool = False
+    """Whether the last chunk carries what the platform says beyond the dialect."""
 
     _constants: dict[str, Any] = field(factory=dict)
     _usage: Usage | None = None
@@ -86,7 +98,8 @@ class Chat:
     def _text(self, event: Text) -> bytes:
         """The first words; ``render`` says those that follow."""
         role = self._role(0)
-        self._head, _, self._tail = self._frame(0, {"content": _MARK}).rpartition(wirejson.dumps(_MARK))
+        before, after = self._around()
+        self._head, self._tail = before + _TEXT_START, _TEXT_END + after
         return role + self._head + wirejson.dumps_text(event.text) + self._tail
 
     def _reasoning(self, event: Reasoning) -> bytes:
@@ -137,11 +150,18 @@ class Chat:
 
     def _finish(self, event: Finish) -> bytes:
         out = [self._role(0)] if not self._endings else []
+        counted = self.include_usage and self._usage is not None
+        told = extension(event) if self.extensions else {}
+        last = max(self._endings)
         for index, ending in sorted(self._endings.items()):
             choice = {"finish_reason": event.reason, **ending.get("choice", {})}
-            out.append(self._frame(index, {}, choice, ending.get("chunk")))
+            chunk = ending.get("chunk") or {}
+            out.append(
+                self._frame(index, {}, choice, chunk if counted or index != last else {**chunk, **told})
+            )
         if self.include_usage and self._usage is not None:
-            out.append(_data({**self._chunk(), "choices": [], "usage": usage_document(self._usage)}))
+            usage = usage_document(self._usage)
+            out.append(_data({**self._chunk(), "choices": [], "usage": usage, **told}))
         out.append(DONE)
         return b"".join(out)
 
@@ -152,7 +172,8 @@ class Chat:
         if index in self._endings:
             return b""
         self._endings[index] = {}
-        return self._frame(index, {"role": "assistant", "content": "", "refusal": None})
+        before, after = self._around()
+        return before + (wirejson.dumps(_piece(index, _ROLE)) if index else _FIRST_ROLE) + after
 
     def _frame(
         self,
@@ -161,11 +182,10 @@ class Chat:
         choice: dict[str, Any] | None = None,
         chunk: dict[str, Any] | None = None,
     ) -> bytes:
-        piece = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None, **(choice or {})}
+        piece = _piece(index, delta, choice)
         if not chunk:
-            if not self._before:
-                self._before, self._after = self._around()
-            return self._before + wirejson.dumps(piece) + self._after
+            before, after = self._around()
+            return before + wirejson.dumps(piece) + after
         document = {**self._chunk(), **(chunk or {}), "choices": [piece]}
         if self.include_usage:
             document["usage"] = None
@@ -173,11 +193,12 @@ class Chat:
 
     def _around(self) -> tuple[bytes, bytes]:
         """What stands before and after the choice in every ordinary frame."""
-        document = {**self._chunk(), "choices": [_MARK]}
-        if self.include_usage:
-            document["usage"] = None
-        before, _, after = _data(document).rpartition(wirejson.dumps(_MARK))
-        return before, after
+        if not self._before:
+            document = {**self._chunk(), "choices": [_MARK]}
+            if self.include_usage:
+                document["usage"] = None
+            self._before, _, self._after = _data(document).rpartition(_MARKED)
+        return self._before, self._after
 
     def _chunk(self) -> dict[str, Any]:
         return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from translators.events import Citation, File, Usage
+from translators.events import Citation, File, Finish, Usage
 
 
 def usage_document(usage: Usage) -> dict[str, Any]:
@@ -36,3 +36,8 @@ def file_link(file: File) -> str:
     name = file.name.replace("[", "(").replace("]", ")")
     mark = "!" if file.mime.startswith("image/") else ""
     return f"{mark}[{name}]({file.url})\n"
+
+
+def extension(finish: Finish) -> dict[str, Any]:
+    """What the platform says beyond the dialect, as a member of the last chunk or of the whole answer."""
+    return {"deltawire": {"platform": finish.platform}} if finish.platform else {}

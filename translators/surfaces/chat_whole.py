@@ -34,7 +34,7 @@ from translators.events import (
     Verbatim,
 )
 from translators.ids import Envelope
-from translators.surfaces.chat_parts import annotation, file_link, usage_document
+from translators.surfaces.chat_parts import annotation, extension, file_link, usage_document
 
 
 @define(eq=False)
@@ -89,6 +89,8 @@ class ChatWhole:
     keep_alive: ClassVar[bytes] = b""
 
     envelope: Envelope
+    extensions: bool = False
+    """Whether the answer carries what the platform says beyond the dialect."""
 
     _messages: dict[int, _Message] = field(factory=dict)
     _more: dict[str, Any] = field(factory=dict)
@@ -167,7 +169,8 @@ class ChatWhole:
         }
         if self._usage is not None:
             document["usage"] = usage_document(self._usage)
-        return wirejson.dumps({**document, **self._more})
+        told = extension(event) if self.extensions else {}
+        return wirejson.dumps({**document, **self._more, **told})
 
     _on: ClassVar[dict[type, Callable[[ChatWhole, Any], None]]] = {
         Text: _text,

@@ -126,11 +126,11 @@ class OpenAI(Upstream):
             self._template.learn(payload, said[0].text)
 
     def _extras(self, chunk: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: value
-            for name, value in chunk.items()
-            if name not in _WRITTEN and value is not None and self._constants.get(name) != value
-        }
+        extras = {}
+        for name, value in chunk.items():
+            if name not in _WRITTEN and value is not None and self._constants.get(name) != value:
+                extras[name] = value
+        return extras
 
     def _open(self, chunk: dict[str, Any], emit: Emit) -> None:
         self._opened = True

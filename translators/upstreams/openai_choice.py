@@ -35,6 +35,9 @@ _BROKEN = {"error", "abort", "aborted", "cancelled"}
 
 _DELTA = {"role", "content", "reasoning_content", "reasoning", "refusal", "tool_calls"}
 _CHOICE = {"index", "delta", "message", "finish_reason"}
+_USUAL_DELTA = {"role", "content", "refusal"}
+_USUAL_CHOICE = {"index", "delta", "finish_reason", "logprobs"}
+_USUAL_END = {"stop", "length", "tool_calls", "content_filter"}
 _FRAGMENT = {"index", "id", "type", "function"}
 
 
@@ -54,6 +57,29 @@ class Choice:
         return self.thinking is None and not self._half and self.finish is None
 
     def read(self, raw: dict[str, Any], chunk: dict[str, Any], emit: Emit) -> None:
+        """Emit what this piece of the answer says; ``chunk`` is what stands beside it and means something."""
+        if chunk or not self._read_words(raw, emit):
+            self._read_all(raw, chunk, emit)
+
+    def _read_words(self, raw: dict[str, Any], emit: Emit) -> bool:
+        """The usual piece, a role, words or an ordinary end, in fewer steps; False if it is not that."""
+        delta, reason = raw.get("delta"), raw.get("finish_reason")
+        if (
+            type(delta) is not dict
+            or self.index
+            or not (raw.keys() <= _USUAL_CHOICE and delta.keys() <= _USUAL_DELTA)
+            or type(delta.get("content", "")) is not str
+            or raw.get("logprobs") is not None
+            or delta.get("refusal")
+            or (reason is not None and (type(reason) is not str or reason not in _USUAL_END))
+        ):
+            return False
+        self._words(delta.get("content"), emit)
+        if reason:
+            self.end(self._finish(reason), emit)
+        return True
+
+    def _read_all(self, raw: dict[str, Any], chunk: dict[str, Any], emit: Emit) -> None:
         delta = raw.get("delta")
         whole = delta is None and "message" in raw  # some servers send what was said so far beside each delta
         if delta is None:
