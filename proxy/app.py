@@ -15,10 +15,12 @@ from proxy.gateway import Gateway
 from proxy.headers import EXPOSED, HEADERS, AnswerHeaders
 from proxy.keys import GATEWAY
 from proxy.middlewares import bearer, boundary, recording
-from proxy.routes import health, models
+from proxy.routes import conversations, health, models, workflows
 from proxy.routes.chat import Chats
 
 CHAT = "/v1/chat/completions"
+KEPT = "/v1/conversations"
+SESSIONS = "/v1/workflows/sessions"
 
 
 @frozen
@@ -56,6 +58,14 @@ def build_app(config: Config, gateway: Gateway | None = None) -> web.Application
             web.post(CHAT, Chats(app[GATEWAY], app[HEADERS]).create),
             web.get("/v1/models", models.index, allow_head=False),
             web.get("/v1/models/{id:.+}", models.show, allow_head=False),
+            web.get(KEPT, conversations.index, allow_head=False),
+            web.post(KEPT, conversations.create),
+            web.get(KEPT + "/{id}", conversations.show, allow_head=False),
+            web.delete(KEPT + "/{id}", conversations.delete),
+            web.get(KEPT + "/{id}/history", conversations.history, allow_head=False),
+            web.post(KEPT + "/{id}/messages", conversations.add),
+            web.get(SESSIONS, workflows.index, allow_head=False),
+            web.get(SESSIONS + "/{id}", workflows.show, allow_head=False),
             web.get("/health", health.health),
             web.get("/livez", health.live),
             web.get("/readyz", health.ready),

@@ -2,7 +2,8 @@
 
 A request is sent again only while not one byte of an answer has come and only where that is safe: nothing
 reached the upstream, or it said itself that it is busy (429, 503), or a kept-alive connection turned out to be
-dead. A place at the upstream is held from the first attempt until the body is closed.
+dead. A place at the upstream is held from the first attempt, or from what has to be done before it, until the
+body is closed.
 """
 
 from __future__ import annotations
@@ -10,31 +11,40 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import TypeVar
 
 from attrs import define, field
 
 from proxy import __version__
+from proxy.background import Background
 from proxy.config import Upstream as UpstreamConfig
+from proxy.errands import Errands
+from proxy.memory import LocalMemory, Memory
 from proxy.slots import Slots
-from proxy.wire.base import Answer, Body, ScriptBody, Wire
+from proxy.wire.base import Answer, Body, ScriptBody, Wire, nothing
 from translators.errors import (
     GatewayError,
     RateLimited,
     UpstreamMalformed,
     UpstreamOverloaded,
     UpstreamStale,
+    UpstreamTimeout,
     UpstreamUnreachable,
 )
 from translators.upstreams.base import Upstream
-from translators.upstreams.plan import Call, Script
+from translators.upstreams.plan import Call, Plan, Script
 
 MAX_REFUSAL = 64 * 1024
 """As much of an error body as is worth reading."""
 PATIENCE = 3.0
 """The longest that we wait by ourselves before asking again, or for a refusal to be explained; a longer wait is
 the client's to decide."""
+MAX_QUESTIONS = 5
+"""Different questions that one request may lead to before a refusal is final."""
 LONGEST_WAIT = 86400.0
 """The longest wait that is passed on: nobody means more, and numbers have no end."""
+
+T = TypeVar("T")
 
 
 @define(eq=False)
@@ -43,18 +53,39 @@ class Dialer:
     wire: Wire | None
     chance: Callable[[], float]
     """A number between 0 and 1, so that many who were refused together do not come back together."""
-    slots: Slots = field()
+    memory: Memory = field(factory=LocalMemory)
+    background: Background = field(factory=Background)
+    slots: Slots = field(init=False)
+    errands: Errands = field(init=False)
 
     @slots.default
     def _own_slots(self) -> Slots:
         return Slots(self.config.max_concurrency, self.config.max_queue)
 
-    async def open(self, upstream: Upstream) -> Body:
-        """The answer to what ``upstream`` has to ask, or GatewayError for why there is none."""
-        call = upstream.call()
+    @errands.default
+    def _own_errands(self) -> Errands:
+        return Errands(
+            self.config.name,
+            self.wire,
+            self.config.first_byte_timeout,
+            self._wait_before_retry,
+            self.memory,
+            self.background,
+        )
+
+    async def open(self, upstream: Upstream, heard: Callable[[], None] = nothing) -> Body:
+        """The answer to what ``upstream`` has to ask, or GatewayError for why there is none.
+
+        ``heard`` is called for every sign of life from what has to be done before the question.
+        """
+        plan = upstream.prepare()
+        call = upstream.call() if plan is None else None
         await self.slots.acquire()
         body: Body | None = None
         try:
+            if plan is not None:
+                await self.errands.carry_out(plan, upstream.caller.owner, heard)
+            call = call or upstream.call()
             body = ScriptBody(call.steps) if isinstance(call, Script) else await self._ask(call, upstream)
             body.on_close = self.slots.release
             return body
@@ -62,7 +93,33 @@ class Dialer:
             if body is None:
                 self.slots.release()
 
+    async def carry_out(self, plan: Plan[T], owner: str) -> T:
+        """A plan that stands for itself, at a place of its own and within the time of a first byte."""
+        limit = self.config.first_byte_timeout
+        try:
+            async with asyncio.timeout(limit):
+                await self.slots.acquire()
+                try:
+                    return await self.errands.carry_out(plan, owner)
+                finally:
+                    self.slots.release()
+        except TimeoutError:
+            raise UpstreamTimeout(f"The upstream did not answer within {limit:g} seconds.") from None
+
     async def _ask(self, call: Call, upstream: Upstream) -> Body:
+        """As long as the upstream has another question after a refusal, that is asked instead."""
+        for _ in range(MAX_QUESTIONS - 1):
+            try:
+                return await self._insist(call, upstream)
+            except GatewayError as error:
+                if not upstream.reconsider(error):
+                    raise
+            again = upstream.call()
+            assert isinstance(again, Call)
+            call = again
+        return await self._insist(call, upstream)
+
+    async def _insist(self, call: Call, upstream: Upstream) -> Body:
         for attempt in range(self.config.retries + 1):
             try:
                 return await self._attempt(call, upstream)

@@ -1,8 +1,9 @@
 """The core that every route, and the in-process client, calls.
 
 A model's name is resolved to a target: which upstream, asked for which model, with which options. An exchange is
-one question to it: the translator, the surface and the relay put together, nothing sent yet. The gateway owns
-what all exchanges share, the client session, the places at each upstream and the sweep, and closes it.
+one question to it: the translator, the surface and the relay put together, nothing sent yet. When it is over,
+however it ended, the platform is told what it has to be told. The gateway owns what all exchanges share, the
+client session, the places at each upstream, the sweep, what is kept in mind, and closes it.
 """
 
 from __future__ import annotations
@@ -11,15 +12,23 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
 
 import aiohttp
 from attrs import define, field, frozen
 
+from proxy.background import Background
+from proxy.callers import Ears, owner_of
+from proxy.catalog import Catalog
 from proxy.config import Config, Upstream
 from proxy.dial import Dialer, request_headers
-from proxy.outlet import Outlet
+from proxy.keepers import Keepers, find_upstream
+from proxy.memory import LocalMemory, Memory
+from proxy.outlet import NO_HEADERS, Outlet
 from proxy.relay import Patience, Relay
+from proxy.signing import signed
 from proxy.sweep import Sweep
 from proxy.wire.base import Body, Wire
 from proxy.wire.lean import LeanWire
@@ -30,11 +39,14 @@ from translators.request import Prompt
 from translators.stream import Stream
 from translators.surfaces.base import Surface
 from translators.upstreams import UPSTREAMS
+from translators.upstreams.plan import ANYBODY, SESSION, Listed
 
 SHORTEST_TURN = 0.02
 """Seconds between two looks at the clock, however short a limit is."""
 LAST_WORDS = 1.0
 """Seconds that clients get to take the frame which ends their answer at a shutdown."""
+LAST_ERRANDS = 5.0
+"""Seconds that platforms get at a shutdown to take the last calls."""
 
 
 @frozen
@@ -44,6 +56,8 @@ class Target:
     dialer: Dialer
     model: str
     options: object
+    ears: Ears | None
+    """What the upstream wants to know of the caller; None where all callers are alike."""
 
     @property
     def upstream(self) -> str:
@@ -61,13 +75,30 @@ class Exchange:
     surface: Surface
 
     async def whole(self) -> bytes:
-        return await self.relay.whole(self._dial)
+        self.relay.parted = self._part
+        try:
+            return await self.relay.whole(self._dial)
+        finally:
+            self._settle()
 
     async def run(self, outlet: Outlet) -> None:
-        await self.relay.run(self._dial, outlet)
+        self.relay.parted = self._part
+        try:
+            await self.relay.run(self._dial, outlet)
+        finally:
+            self._settle()
 
     async def _dial(self) -> Body:
-        return await self.target.dialer.open(self.stream.upstream)
+        return await self.target.dialer.open(self.stream.upstream, self.relay.hear)
+
+    def _part(self) -> None:
+        """Nobody is delayed by what is left to tell, and nobody who left can stop it."""
+        stream = self.stream
+        if not stream.done or stream.failure is not None:
+            self.target.dialer.errands.farewell(stream.upstream)
+
+    def _settle(self) -> None:
+        self.target.dialer.errands.settle(self.stream.upstream)
 
 
 @frozen
@@ -76,6 +107,8 @@ class Model:
 
     id: str
     owner: str
+    created: int = 0
+    """Zero where nobody says."""
 
 
 @define(eq=False)
@@ -89,6 +122,14 @@ class Gateway:
     draining: bool = False
     _session: aiohttp.ClientSession | None = None
     _dialers: dict[str, Dialer] = field(factory=dict)
+    _patience: dict[str, Patience] = field(factory=dict)
+    _plain: dict[str, Ears | None] = field(factory=dict)
+    """What each upstream wants to know where no alias changes its settings."""
+    _aliases: dict[str, Target] = field(factory=dict)
+    _catalogs: dict[str, Catalog] = field(factory=dict)
+    conversations: Keepers = field(init=False)
+    _memory: Memory = field(init=False)
+    _background: Background = field(factory=Background)
     _sweep: Sweep = field(init=False)
     _now: Callable[[], float] = field(init=False)
 
@@ -100,15 +141,22 @@ class Gateway:
         self._sweep = Sweep(min(1.0, max(SHORTEST_TURN, min(patience) / 4)))
         self._now = asyncio.get_running_loop().time
         self._session = client_session()
-        self._dialers = {
-            name: Dialer(upstream, self._wire(upstream, self._session), self.chance)
-            for name, upstream in self.config.upstreams.items()
-        }
+        self._memory = LocalMemory(self._now)
+        for name, upstream in self.config.upstreams.items():
+            self._add(name, upstream, self._wire(upstream, self._session))
+        for name, alias in self.config.models.items():
+            dialer = self._dialers[alias.upstream]
+            ears = Ears.of(UPSTREAMS[dialer.config.kind], alias.options)
+            self._aliases[name] = Target(dialer, alias.model or name, alias.options, ears)
+        self.conversations = Keepers(self._dialers, self.config.default_upstream)
         self.began = int(self.clock())
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         self._sweep.close()
+        for catalog in self._catalogs.values():
+            catalog.close()
+        await self._background.close(LAST_ERRANDS)
         for dialer in self._dialers.values():
             if dialer.wire is not None:
                 await dialer.wire.close()
@@ -120,27 +168,41 @@ class Gateway:
         if not upstream.base_url:
             return None
         headers = request_headers(upstream)
+        wire: Wire
         if self.config.limits.relay == "loop":
-            return ReferenceWire(upstream.base_url, headers, upstream.connect_timeout, session)
-        return LeanWire(upstream.base_url, headers, upstream.connect_timeout)
+            wire = ReferenceWire(upstream.base_url, headers, upstream.connect_timeout, session)
+        else:
+            wire = LeanWire(upstream.base_url, headers, upstream.connect_timeout)
+        return signed(wire, UPSTREAMS[upstream.kind].credential(upstream.options), self.clock)
+
+    def _add(self, name: str, upstream: Upstream, wire: Wire | None) -> None:
+        kind, options = UPSTREAMS[upstream.kind], upstream.options
+        dialer = Dialer(upstream, wire, self.chance, self._memory, self._background)
+        limits = self.config.limits
+        self._dialers[name] = dialer
+        self._patience[name] = Patience.of(limits, upstream.first_byte_timeout, upstream.idle_timeout)
+        self._plain[name] = Ears.of(kind, options)
+        if kind.catalog(options) is not None:
+            ask = partial(_list_models, dialer)
+            self._catalogs[name] = Catalog(name, ask, self._now, self._background)
 
     def resolve(self, model: str) -> Target:
         """Alias, then ``upstream/model``, then listed models, then the default upstream."""
-        alias = self.config.models.get(model)
+        alias = self._aliases.get(model)
         if alias is not None:
-            return Target(self._dialers[alias.upstream], alias.model or model, alias.options)
+            return alias
         prefix, slash, rest = model.partition("/")
         if slash and rest and prefix in self._dialers:
-            return self._plain(self._dialers[prefix], rest)
+            return self._target(self._dialers[prefix], rest)
         for dialer in self._dialers.values():
             if model in dialer.config.models:
-                return self._plain(dialer, model)
+                return self._target(dialer, model)
         if self.config.default_upstream is not None:
-            return self._plain(self._dialers[self.config.default_upstream], model)
+            return self._target(self._dialers[self.config.default_upstream], model)
         raise unknown_model(model)
 
     def models(self) -> Mapping[str, Model]:
-        """What can be asked for by name."""
+        """What can be asked for by name because the configuration says so."""
         listed = {
             name: Model(name, dialer.config.name)
             for dialer in self._dialers.values()
@@ -148,17 +210,50 @@ class Gateway:
         }
         return {**listed, **{name: Model(name, alias.upstream) for name, alias in self.config.models.items()}}
 
-    def exchange(self, prompt: Prompt, make_surface: Callable[[Envelope], Surface]) -> Exchange:
+    async def listed(self) -> Mapping[str, Model]:
+        """The same, and what the platforms say they have."""
+        known = self.models()
+        if not self._catalogs:
+            return known
+        lists = await asyncio.gather(*(catalog.models() for catalog in self._catalogs.values()))
+        asked = {
+            one.id: Model(one.id, name, one.created)
+            for name, models in zip(self._catalogs, lists, strict=True)
+            for one in models
+        }
+        return {**known, **{id: model for id, model in asked.items() if id not in known}}
+
+    def exchange(
+        self,
+        prompt: Prompt,
+        make_surface: Callable[[Envelope], Surface],
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Exchange:
+        """``headers`` are those of the request: what of them the upstream hears is for its kind to say."""
         target = self.resolve(prompt.model)
         settings = target.dialer.config
+        caller = ANYBODY if target.ears is None else target.ears.caller(headers)
         envelope = Envelope(self.new_id("chatcmpl"), int(self.clock()), prompt.model)
-        upstream = UPSTREAMS[settings.kind](prompt, target.options, envelope, target.model)
+        upstream = UPSTREAMS[settings.kind](prompt, target.options, envelope, target.model, caller)
         surface = make_surface(envelope)
         stream = Stream(upstream.framing(), upstream, surface)
-        limits = self.config.limits
-        patience = Patience.of(limits, settings.first_byte_timeout, settings.idle_timeout)
-        relay = Relay(stream, patience, self._sweep, limits.relay == "tap", self._now)
+        use_tap = self.config.limits.relay == "tap"
+        relay = Relay(stream, self._patience[settings.name], self._sweep, use_tap, self._now)
         return Exchange(target, envelope, stream, relay, surface)
+
+    def sessions(self, upstream: str | None, headers: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The workflow sessions that this caller began, the oldest first."""
+        owner = owner_of(headers)
+        names = list(self._dialers)
+        if upstream is not None:
+            names = [find_upstream(self._dialers, upstream).config.name]
+        found = [
+            {**value, "id": key.removeprefix(SESSION), "object": "workflow.session", "upstream": name}
+            for name in names
+            for key, value in self._memory.items(name, owner, SESSION)
+            if isinstance(value, dict)
+        ]
+        return sorted(found, key=lambda session: (session.get("created_at") or 0, session["id"]))
 
     @property
     def running(self) -> int:
@@ -182,9 +277,13 @@ class Gateway:
         while self.running and self._now() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
-    @staticmethod
-    def _plain(dialer: Dialer, model: str) -> Target:
-        return Target(dialer, model, dialer.config.options)
+    def _target(self, dialer: Dialer, model: str) -> Target:
+        return Target(dialer, model, dialer.config.options, self._plain[dialer.config.name])
+
+
+async def _list_models(dialer: Dialer) -> Iterable[Listed]:
+    plan = UPSTREAMS[dialer.config.kind].catalog(dialer.config.options)
+    return () if plan is None else await dialer.errands.carry_out(plan, "")
 
 
 def unknown_model(model: str) -> NotFound:

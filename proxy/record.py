@@ -61,6 +61,9 @@ def _of_exchange(exchange: Exchange) -> dict[str, Any]:
         "upstream": exchange.target.upstream,
         "received": stream.received,
     }
+    conversation = stream.upstream.headers.get("x-conversation-id")
+    if conversation:
+        fields["conversation"] = conversation[:100]
     if relay.first_byte_after is not None:
         fields["first_byte_ms"] = round(relay.first_byte_after * 1000, 1)
     if relay.pauses:

@@ -23,7 +23,7 @@ from attrs import define
 from proxy.config import Limits
 from proxy.outlet import Outlet
 from proxy.sweep import Sweep
-from proxy.wire.base import Body, Tap
+from proxy.wire.base import Body, Tap, nothing
 from translators.errors import GatewayError, UpstreamMalformed, UpstreamTimeout
 from translators.stream import Stream
 
@@ -61,6 +61,8 @@ class Relay:
     """Seconds from the beginning until the upstream's first byte."""
     pauses: int = 0
     """How often the upstream had to wait for the reader."""
+    parted: Callable[[], None] = nothing
+    """Called once, when the upstream's part is over, even if the reader is still busy; then let go of."""
 
     _outlet: Outlet | None = None
     _body: Body | None = None
@@ -108,9 +110,10 @@ class Relay:
             else:
                 self._commit(outlet, first)
             await self._pump()
+            last = self.stream.close() if self._stop is None else self.stream.fail(self._stop)
             self._let_go()
             if not outlet.ended:
-                outlet.end(self.stream.close() if self._stop is None else self.stream.fail(self._stop))
+                outlet.end(last)
             if outlet.waiting:
                 self._full = True
                 await outlet.taken()
@@ -122,12 +125,17 @@ class Relay:
         if self._stop is not None:
             return
         self._stop = error
+        self._part()  # a reader that is behind may keep the rest of this waiting
         if self._waiting is not None:
             self._waiting.cancel()
         elif self._tap is not None:
             self.end(error)
         elif self._pumping and self._body is not None:
             self._body.fail(error)
+
+    def hear(self) -> None:
+        """A sign of life from what has to be done before the question."""
+        self._heard = True
 
     def cut(self) -> None:
         """Hang up on a reader that does not even take the last words."""
@@ -310,3 +318,8 @@ class Relay:
         if body is not None:
             complete = self.stream.done and self.stream.failure is None
             (body.finish if complete else body.close)()
+        self._part()
+
+    def _part(self) -> None:
+        parted, self.parted = self.parted, nothing
+        parted()

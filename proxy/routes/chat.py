@@ -8,7 +8,7 @@ from aiohttp import web
 from attrs import frozen
 
 from proxy.gateway import Gateway
-from proxy.headers import AnswerHeaders
+from proxy.headers import AnswerHeaders, harmless
 from proxy.keys import RECORD
 from proxy.outlet import HttpOutlet
 from proxy.routes.reading import read_body
@@ -25,12 +25,19 @@ class Chats:
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         prompt = Prompt.from_chat(decode(await read_body(request, self.gateway.config.limits)))
-        make = partial(Chat, include_usage=prompt.include_usage) if prompt.stream else ChatWhole
-        exchange = self.gateway.exchange(prompt, make)
+        extensions = self.gateway.config.extensions
+        make = (
+            partial(Chat, include_usage=prompt.include_usage, extensions=extensions)
+            if prompt.stream
+            else partial(ChatWhole, extensions=extensions)
+        )
+        exchange = self.gateway.exchange(prompt, make, request.headers)
         record = request[RECORD]
         record.exchange = exchange
         if not prompt.stream:
-            return web.Response(body=await exchange.whole(), content_type=ChatWhole.content_type)
+            body = await exchange.whole()
+            told = dict(harmless(exchange.stream.upstream.headers))
+            return web.Response(body=body, headers=told, content_type=ChatWhole.content_type)
         record.outlet = outlet = HttpOutlet(request, self.headers.stream_head)
         await exchange.run(outlet)
         return outlet.response

@@ -13,18 +13,18 @@ from proxy.replies import json_response
 
 async def index(request: web.Request) -> web.Response:
     gateway = request.app[GATEWAY]
-    entries = [_entry(model, gateway.began) for model in gateway.models().values()]
+    entries = [_entry(model, gateway.began) for model in (await gateway.listed()).values()]
     return json_response({"object": "list", "data": entries})
 
 
 async def show(request: web.Request) -> web.Response:
     gateway = request.app[GATEWAY]
     name = request.match_info["id"]
-    model = gateway.models().get(name)
+    model = gateway.models().get(name) or (await gateway.listed()).get(name)
     if model is None:
         raise unknown_model(name)
     return json_response(_entry(model, gateway.began))
 
 
 def _entry(model: Model, created: int) -> dict[str, Any]:
-    return {"id": model.id, "object": "model", "created": created, "owned_by": model.owner}
+    return {"id": model.id, "object": "model", "created": model.created or created, "owned_by": model.owner}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.config import Auth, Cors, Secret
-from tests.support.gateway import GatewayThread, builtin_upstream
+from tests.support.gateway import GatewayThread, builtin_upstream, config_of
 from tests.support.raw import RawClient, Reply
 
 ORIGIN = "https://app.example"
@@ -18,6 +18,10 @@ EXPOSED = {
     "retry-after-ms",
     "x-should-retry",
     "openai-poll-after-ms",
+    "x-conversation-id",
+    "x-session-id",
+    "x-chat-id",
+    "x-task-id",
 }
 QUESTION = b'{"model":"demo","messages":[{"role":"user","content":"hi"}]}'
 
@@ -28,8 +32,13 @@ def call(gateway: GatewayThread, method: str, path: str, body: bytes = b"", **he
         return client.reply()
 
 
-def preflight(gateway: GatewayThread, path: str = CHAT, method: str = "POST", origin: str = ORIGIN) -> Reply:
-    asked = "authorization, content-type, x-stainless-lang"
+def preflight(
+    gateway: GatewayThread,
+    path: str = CHAT,
+    method: str = "POST",
+    origin: str = ORIGIN,
+    asked: str = "authorization, content-type, x-stainless-lang",
+) -> Reply:
     headers = {
         "Origin": origin,
         "Access_Control_Request_Method": method,
@@ -51,6 +60,31 @@ def test_a_preflight_is_answered_with_what_was_asked_for(serve):
     assert allowed == {"authorization", "content-type", "x-stainless-lang"}
     assert reply.headers["access-control-max-age"] == "600"
     assert "access-control-allow-credentials" not in reply.headers
+
+
+def test_headers_that_only_platforms_know_may_be_sent(serve):
+    asked = {"x-model-type", "x-bot-id", "x-workflow-id", "x-conversation-id"}
+    reply = preflight(serve(builtin_upstream()), asked=", ".join(sorted(asked)))
+    allowed = {name.strip().lower() for name in reply.headers["access-control-allow-headers"].split(",")}
+    assert (reply.status, allowed) == (200, asked)
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("/v1/conversations", "GET"),
+        ("/v1/conversations", "POST"),
+        ("/v1/conversations/7", "GET"),
+        ("/v1/conversations/7", "DELETE"),
+        ("/v1/conversations/7/history", "GET"),
+        ("/v1/conversations/7/messages", "POST"),
+        ("/v1/workflows/sessions", "GET"),
+        ("/v1/workflows/sessions/7", "GET"),
+    ],
+)
+def test_the_routes_of_conversations_answer_preflights(serve_config, path, method):
+    reply = preflight(serve_config(config_of(builtin_upstream())), path, method)
+    assert (reply.status, reply.headers["access-control-allow-methods"]) == (200, method)
 
 
 @pytest.mark.parametrize(

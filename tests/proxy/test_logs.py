@@ -98,11 +98,14 @@ def test_the_level_says_who_has_to_act(status, error, level):
 
 
 def fields_of(
-    error: GatewayError | None, failure: GatewayError | None = None, **relay: object
+    error: GatewayError | None,
+    failure: GatewayError | None = None,
+    headers: dict[str, str] | None = None,
+    **relay: object,
 ) -> dict[str, object]:
     exchange = SimpleNamespace(
         relay=SimpleNamespace(**{"first_byte_after": None, "pauses": 0, **relay}),
-        stream=SimpleNamespace(failure=failure, received=7),
+        stream=SimpleNamespace(failure=failure, received=7, upstream=SimpleNamespace(headers=headers or {})),
         envelope=SimpleNamespace(id="chatcmpl-1", model="m"),
         target=SimpleNamespace(upstream="up"),
     )
@@ -126,6 +129,11 @@ def test_a_record_holds_what_was_counted():
         "first_byte_ms": 250.0,
         "pauses": 3,
     }
+
+
+def test_a_record_names_the_conversation_where_the_platform_does():
+    assert fields_of(None, headers={"x-conversation-id": "7" * 300})["conversation"] == "7" * 100
+    assert "conversation" not in fields_of(None, headers={"x-chat-id": "7"})
 
 
 def test_a_record_says_why_an_answer_failed_in_the_middle():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from translators.upstreams.base import Upstream
 from translators.upstreams.builtin import Builtin
+from translators.upstreams.coze import Coze
 from translators.upstreams.openai import OpenAI
 
-UPSTREAMS: dict[str, type[Upstream]] = {kind.name: kind for kind in (OpenAI, Builtin)}
+UPSTREAMS: dict[str, type[Upstream]] = {kind.name: kind for kind in (OpenAI, Builtin, Coze)}

@@ -25,7 +25,7 @@ from translators.framing.sniff import Sniff
 from translators.ids import Envelope
 from translators.request import Prompt
 from translators.upstreams.conversations import Conversations
-from translators.upstreams.plan import ANYBODY, Call, Caller, Listed, Plan, Script
+from translators.upstreams.plan import ANYBODY, Call, Caller, Credential, Listed, Plan, Script
 
 
 @define(eq=False)
@@ -58,6 +58,11 @@ class Upstream(ABC):
         return None
 
     @classmethod
+    def credential(cls, settings: Any) -> Credential | None:
+        """What calls are signed with, where that is more than a header which never changes."""
+        return None
+
+    @classmethod
     def catalog(cls, settings: Any) -> Plan[list[Listed]] | None:
         """The models that the account has, asked of the platform; None where only the configuration knows."""
         return None
@@ -72,7 +77,10 @@ class Upstream(ABC):
         """What to ask."""
 
     def farewell(self) -> Call | None:
-        """What to tell the platform when nobody waits for the rest; asked only before the answer is complete."""
+        """What to tell the platform when nobody waits for the rest; asked only before the answer is complete.
+
+        ``done`` is no help in deciding: it is also set when it was us who ended the answer.
+        """
         return None
 
     def settle(self) -> Plan[None] | None:
@@ -85,6 +93,10 @@ class Upstream(ABC):
     @abstractmethod
     def reject(self, status: int, body: bytes, retry_after: float | None) -> GatewayError:
         """The error that a status of 300 or more means."""
+
+    def reconsider(self, error: GatewayError) -> bool:
+        """Whether ``call`` now asks something else, which is worth asking after this refusal."""
+        return False
 
     @abstractmethod
     def translate(self, name: bytes, payload: bytes, emit: Emit) -> None:

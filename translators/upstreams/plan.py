@@ -8,10 +8,10 @@ things can be run in a REPL by hand.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 
 @frozen
@@ -42,9 +42,13 @@ class Reply:
     headers: Mapping[str, str] = {}
 
 
+def _succeeded(reply: Reply) -> bool:
+    return 200 <= reply.status < 300
+
+
 @frozen
 class Cached:
-    """A call whose good reply (200) may serve again: for the same upstream, credential and key, so long.
+    """A call whose good reply may serve again: for the same upstream, credential and key, so long.
 
     Many who ask for it at once cause one call.
     """
@@ -52,6 +56,8 @@ class Cached:
     call: Call
     key: str
     seconds: float
+    good: Callable[[Reply], bool] = _succeeded
+    """Platforms that refuse with a 200 say here which replies are good."""
 
 
 @frozen
@@ -108,3 +114,23 @@ class Listed:
 
     id: str
     created: int = 0
+
+
+@frozen
+class JwtGrant:
+    """A service's own identity: an assertion signed with its private key is exchanged for a token."""
+
+    key_id: str
+    issuer: str
+    audience: str
+    private_key: str = field(repr=False)
+    """PEM; line ends may be written as backslash and n, as they often are in an environment variable."""
+    token_path: str
+    """Relative to the upstream's base address."""
+    seconds: int
+    """How long a token should be good for."""
+    session: str = ""
+    """Whose histories the token can see, where the platform keeps them apart."""
+
+
+Credential: TypeAlias = JwtGrant

@@ -1,0 +1,66 @@
+"""Who asks, as far as a platform is told.
+
+Most kinds of upstream want to know nothing, and for these nothing is read. A kind that hears certain headers gets
+these and no others; the client's key goes only to an upstream that is configured to pass it on, and everybody
+else gets a digest of it, which is the same for the same key. What is handed on can stand in a header or in a
+path's query: anything but printable ASCII is refused at the door.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from translators.errors import BadRequest, Unauthenticated
+from translators.upstreams.base import Upstream
+from translators.upstreams.plan import Caller
+
+_PRINTABLE = re.compile(r"[ -~]{1,1024}", re.ASCII)
+_KEY = re.compile(r"[!-~]{1,4096}", re.ASCII)
+_DIGEST = 16  # bytes: nobody finds two keys with the same
+
+
+def key_of(headers: Mapping[str, str]) -> str:
+    """The bearer token that a request carries; empty without one."""
+    scheme, _, key = headers.get("Authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
+
+
+def owner_of(headers: Mapping[str, str]) -> str:
+    key = key_of(headers)
+    if not key:
+        return ""
+    return hashlib.blake2b(
+        key.encode("utf-8", "surrogateescape"), digest_size=_DIGEST, person=b"deltawire owner"
+    ).hexdigest()
+
+
+@frozen
+class Ears:
+    """What of a request one kind of upstream, with these settings, wants to know."""
+
+    names: frozenset[str]
+    passes_on: bool
+
+    @classmethod
+    def of(cls, kind: type[Upstream], options: object) -> Ears | None:
+        """None for a kind to which all callers are alike."""
+        passes_on = bool(getattr(options, "pass_through", False))
+        plans = kind.prepare is not Upstream.prepare or kind.settle is not Upstream.settle
+        return cls(kind.hears, passes_on) if passes_on or plans or kind.hears else None
+
+    def caller(self, headers: Mapping[str, str]) -> Caller:
+        heard = {name: value for name in self.names if (value := headers.get(name, "").strip())}
+        for name, value in heard.items():
+            if not _PRINTABLE.fullmatch(value):
+                raise BadRequest(f"The header {name} must be at most 1024 printable ASCII characters.")
+        return Caller(owner_of(headers), heard, self._key(headers) if self.passes_on else "")
+
+    def _key(self, headers: Mapping[str, str]) -> str:
+        key = key_of(headers)
+        if key and not _KEY.fullmatch(key):
+            raise Unauthenticated("Incorrect API key provided.")
+        return key

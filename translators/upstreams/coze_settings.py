@@ -1,0 +1,60 @@
+"""How a Coze account is used: which bot or workflow answers, and in which of the three models.
+
+Everything here can be set for the whole upstream or for one alias. Ids are decimal numbers that JavaScript and
+floats would round, so they are text; they are checked here once, and where a client sends its own.
+
+``ws_url`` is accepted because the original proxy had it: nothing here speaks Coze's WebSocket protocol.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from attrs import Attribute, field, frozen
+
+from translators.upstreams.coze_ids import is_id
+
+
+def _id_or_nothing(_: Any, attribute: Attribute[str], value: str) -> None:
+    if value and not is_id(value):
+        raise ValueError(f"{attribute.name} must be 1 to 25 digits")
+
+
+def _id() -> Any:
+    return field(default="", validator=_id_or_nothing)
+
+
+@frozen
+class CozeSettings:
+    bot_id: str = _id()
+    """Bot that answers where neither the model's name nor the request names one."""
+    workflow_id: str = _id()
+    """Workflow that runs where neither the model's name nor the request names one."""
+    space_id: str = _id()
+    """Space whose bots and workflows /v1/models lists; without it only configured models are listed."""
+    app_id: str = _id()
+    """App that a workflow belongs to, if it belongs to one."""
+    model_type: Literal["chat", "conversation", "workflow"] = "chat"
+    """What answers where the request has no x-model-type."""
+    system: Literal["prefix", "variable", "drop"] = "prefix"
+    """Where system messages go: before the user's last words, into the prompt variable system_prompt, nowhere."""
+    separator: str = "\n\n"
+    """What stands between two answers, or two nodes of a workflow, in the one message that a client gets."""
+    polling: bool = False
+    """Whether answers that do not stream are asked for until they are ready, instead of streamed to us."""
+    precreate_conversation: bool = True
+    """Whether a new conversation is created before its first question, so that it can be listed later."""
+    chatflow: bool = False
+    """Whether workflow ids name chatflows, which take messages and keep conversations."""
+    workflow_input_key: str = "input"
+    """Workflow parameter that gets the user's words."""
+    pass_through: bool = False
+    """Whether a client key that is Coze's own (pat_, czs_, czu_) is used instead of the gateway's."""
+    ws_url: str = ""
+    """Address of Coze's WebSocket API; accepted for old configurations and not used."""
+    oauth_app_id: str = ""
+    """OAuth app whose service identity asks for tokens, instead of api_key."""
+    oauth_key_id: str = ""
+    """Which of the app's public keys the private key belongs to."""
+    oauth_private_key: str = field(default="", repr=False)
+    """The app's private key, in PEM."""
