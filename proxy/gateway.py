@@ -12,7 +12,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -74,31 +74,29 @@ class Exchange:
     relay: Relay
     surface: Surface
 
-    async def whole(self) -> bytes:
-        self.relay.parted = self._part
-        try:
-            return await self.relay.whole(self._dial)
-        finally:
-            self._settle()
+    # What is only passed on is not awaited here: each coroutine that waits costs memory for as long as an answer.
 
-    async def run(self, outlet: Outlet) -> None:
-        self.relay.parted = self._part
-        try:
-            await self.relay.run(self._dial, outlet)
-        finally:
-            self._settle()
+    def whole(self) -> Awaitable[bytes]:
+        self.relay.owner = self
+        return self.relay.whole(self._dial)
 
-    async def _dial(self) -> Body:
-        return await self.target.dialer.open(self.stream.upstream, self.relay.hear)
+    def run(self, outlet: Outlet) -> Awaitable[None]:
+        self.relay.owner = self
+        return self.relay.run(self._dial, outlet)
 
-    def _part(self) -> None:
+    def part(self) -> None:
         """Nobody is delayed by what is left to tell, and nobody who left can stop it."""
         stream = self.stream
         if not stream.done or stream.failure is not None:
             self.target.dialer.errands.farewell(stream.upstream)
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         self.target.dialer.errands.settle(self.stream.upstream)
+
+    async def _dial(self) -> Body:
+        body = await self.target.dialer.open(self.stream.upstream, self.relay.hear)
+        self.stream.upstream.asked()
+        return body
 
 
 @frozen
@@ -173,7 +171,9 @@ class Gateway:
             wire = ReferenceWire(upstream.base_url, headers, upstream.connect_timeout, session)
         else:
             wire = LeanWire(upstream.base_url, headers, upstream.connect_timeout)
-        return signed(wire, UPSTREAMS[upstream.kind].credential(upstream.options), self.clock)
+        return signed(
+            wire, UPSTREAMS[upstream.kind].credential(upstream.options, upstream.base_url), self.clock
+        )
 
     def _add(self, name: str, upstream: Upstream, wire: Wire | None) -> None:
         kind, options = UPSTREAMS[upstream.kind], upstream.options

@@ -29,8 +29,8 @@ class Outlet(Protocol):
     sent: int
     ended: bool
 
-    def open(self, first: bytes, told: Mapping[str, str] = NO_HEADERS) -> None:
-        """The first bytes, and what the platform tells in headers."""
+    def open(self, first: bytes, told: Mapping[str, str] = NO_HEADERS, ends: bool = False) -> None:
+        """The first bytes, which may be all, and what the platform tells in headers."""
         ...
 
     def write(self, data: bytes) -> None: ...
@@ -92,7 +92,7 @@ class HttpOutlet:
     def response(self) -> Sent:
         return Sent(self._keeps)
 
-    def open(self, first: bytes, told: Mapping[str, str] = NO_HEADERS) -> None:
+    def open(self, first: bytes, told: Mapping[str, str] = NO_HEADERS, ends: bool = False) -> None:
         request, self._request = self._request, None
         assert request is not None
         self._transport, self._writer = request.transport, request.writer
@@ -101,8 +101,9 @@ class HttpOutlet:
         how = b"Transfer-Encoding: chunked\r\n" if self._chunked else b""
         if not self._keeps:
             how += b"Connection: close\r\n"
-        self._write(self._head(request, told) + how + b"\r\n" + self._framed(first))
-        self.sent = len(first)
+        end = self._end() if ends else b""
+        self._write(b"".join((self._head(request, told), how, b"\r\n", self._framed(first), end)))
+        self.sent, self.ended = len(first), ends
 
     def write(self, data: bytes) -> None:
         self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
@@ -112,7 +113,7 @@ class HttpOutlet:
         """The last bytes, if there are any, and the end of the message."""
         if not self.ended:
             self.ended = True
-            self._write(self._framed(last) + (b"0\r\n\r\n" if self._chunked else b""))
+            self._write(self._framed(last) + self._end())
             self.sent += len(last)
 
     @property
@@ -144,6 +145,9 @@ class HttpOutlet:
 
     def _framed(self, data: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked and data else data
+
+    def _end(self) -> bytes:
+        return b"0\r\n\r\n" if self._chunked else b""
 
     def _write(self, data: bytes) -> None:
         transport = self._transport

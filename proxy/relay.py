@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from attrs import define
 
 from proxy.config import Limits
 from proxy.outlet import Outlet
 from proxy.sweep import Sweep
-from proxy.wire.base import Body, Tap, nothing
+from proxy.wire.base import Body, Tap
 from translators.errors import GatewayError, UpstreamMalformed, UpstreamTimeout
 from translators.stream import Stream
 
@@ -46,6 +46,19 @@ class Patience:
 MAX_UNSAID = 64 * 1024 * 1024
 """What an upstream may send before anything can be said: a whole answer is kept until it has ended."""
 
+
+class Owner(Protocol):
+    """Whoever has something to do when an answer is over."""
+
+    def part(self) -> None:
+        """The upstream's part is over, even if the reader is still busy."""
+        ...
+
+    def settle(self) -> None:
+        """Everything is over."""
+        ...
+
+
 Dial: TypeAlias = Callable[[], Awaitable[Body]]
 
 
@@ -61,8 +74,8 @@ class Relay:
     """Seconds from the beginning until the upstream's first byte."""
     pauses: int = 0
     """How often the upstream had to wait for the reader."""
-    parted: Callable[[], None] = nothing
-    """Called once, when the upstream's part is over, even if the reader is still busy; then let go of."""
+    owner: Owner | None = None
+    """Let go of at the end: two that hold each other would stay until the garbage collector comes."""
 
     _outlet: Outlet | None = None
     _body: Body | None = None
@@ -70,6 +83,7 @@ class Relay:
     _stop: GatewayError | None = None
     """Why the answer has to end, when that is not in the upstream's bytes."""
     _ended: bool = False
+    _parted: bool = False
     _full: bool = False
     _wake: asyncio.Future[None] | None = None
 
@@ -102,14 +116,9 @@ class Relay:
         self._outlet = outlet
         self._begin()
         try:
-            first = await self._prologue(dial)
-            if self._committed:
-                self._say(first)
-            elif self.stream.failure is not None:
-                raise self.stream.failure
-            else:
-                self._commit(outlet, first)
-            await self._pump()
+            self._start(outlet, await self._prologue(dial))
+            if self._pumps():
+                await (self._loop(self._body) if self._tap is None else self._supervise(self._tap))
             last = self.stream.close() if self._stop is None else self.stream.fail(self._stop)
             self._let_go()
             if not outlet.ended:
@@ -168,27 +177,33 @@ class Relay:
         finally:
             self._waiting = None
 
+    def _start(self, outlet: Outlet, first: bytes) -> None:
+        if self._committed:
+            self._say(first)
+        elif self.stream.failure is not None:
+            raise self.stream.failure
+        else:
+            self._commit(outlet, first)
+
     def _commit(self, outlet: Outlet, first: bytes) -> None:
         self._committed = True
-        outlet.open(first, self.stream.upstream.headers)
+        outlet.open(first, self.stream.upstream.headers, self.stream.done)
         self._spoke = True
-        if self.stream.done:
-            outlet.end(b"")
 
     # After it.
 
-    async def _pump(self) -> None:
+    def _pumps(self) -> bool:
+        """Whether more can come; if so it is from now on looked after by the sweep, and tapped where that is
+        the way."""
         if self.stream.done or self._body is None or self._stop is not None:
-            return
+            return False
         self._last_heard = self._last_spoke = self.now()
         self._pumping = True
         self._tap = self._body.tap(self) if self.use_tap else None
-        if self._tap is None:
-            await self._loop(self._body)
-        else:
-            await self._supervise(self._tap)
+        return True
 
-    async def _loop(self, body: Body) -> None:
+    async def _loop(self, body: Body | None) -> None:
+        assert body is not None
         assert self._outlet is not None
         while not self.stream.done:
             try:
@@ -309,6 +324,9 @@ class Relay:
     def _finish(self) -> None:
         self.sweep.discard(self)
         self._let_go()
+        owner, self.owner = self.owner, None
+        if owner is not None:
+            owner.settle()
 
     def _let_go(self) -> None:
         """The upstream's part is over, even if its reader is still busy."""
@@ -321,5 +339,6 @@ class Relay:
         self._part()
 
     def _part(self) -> None:
-        parted, self.parted = self.parted, nothing
-        parted()
+        if self.owner is not None and not self._parted:
+            self._parted = True
+            self.owner.part()

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from translators import wirejson
 
@@ -33,23 +33,39 @@ _OPEN, _CLOSE = "<think>", "</think>"
 _MAX_BLOCKS = 64
 
 
-def continued(messages: Sequence[Mapping[str, Any]], *scope: str) -> str:
-    """The key of the conversation that the last message goes on with; empty where it begins one.
+@frozen
+class History:
+    """What was said up to a question, as two digests: the words themselves may go."""
 
-    ``scope`` is what has to be the same beside the history: the user, the model.
-    """
-    *before, last = messages
-    if last["role"] != "user" or all(message["role"] != "assistant" for message in before):
-        return ""
-    return _key(map(_turn, before), scope)
+    key: str
+    """Of the conversation that the question goes on with; empty where it begins one."""
+    _asked: hashlib._Hash | None
+
+    @classmethod
+    def of(cls, messages: Sequence[Mapping[str, Any]], *scope: str) -> History:
+        """``scope`` is what has to be the same beside the history: the user, the model."""
+        *before, last = messages
+        if last["role"] != "user":
+            return NOTHING
+        digest = hashlib.sha256(wirejson.dumps(scope))
+        for message in before:
+            digest.update(_turn(message))
+        goes_on = any(message["role"] == "assistant" for message in before)
+        key = _key(digest) if goes_on else ""
+        digest.update(_turn(last))
+        return cls(key, digest)
+
+    def after(self, told: str) -> str:
+        """The key under which whoever was told this answer will look; empty if nobody will."""
+        if self._asked is None:
+            return ""
+        digest = self._asked.copy()
+        digest.update(_turn({"role": "assistant", "content": told}))
+        return _key(digest)
 
 
-def concluded(messages: Sequence[Mapping[str, Any]], told: str, *scope: str) -> str:
-    """The key under which whoever was told this answer to these messages will look; empty if nobody will."""
-    if messages[-1]["role"] != "user":
-        return ""
-    answer = {"role": "assistant", "content": told}
-    return _key(map(_turn, (*messages, answer)), scope)
+NOTHING = History("", None)
+"""Of a question whose conversation is not to be found again."""
 
 
 @define(eq=False)
@@ -89,14 +105,11 @@ class Told:
         return self._taken_back + self.text if self._room >= 0 else None
 
 
-def _key(turns: Iterable[list[Any]], scope: Sequence[str]) -> str:
-    digest = hashlib.sha256(wirejson.dumps(scope))
-    for turn in turns:
-        digest.update(wirejson.dumps(turn))
+def _key(digest: hashlib._Hash) -> str:
     return f"conversation:{digest.hexdigest()}"
 
 
-def _turn(message: Mapping[str, Any]) -> list[Any]:
+def _turn(message: Mapping[str, Any]) -> bytes:
     role = "system" if message["role"] == "developer" else message["role"]
     content = message.get("content")
     parts = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
@@ -104,7 +117,7 @@ def _turn(message: Mapping[str, Any]) -> list[Any]:
     if role == "assistant":
         text = _LINK.sub(r"\1", _spoken(text)) if "](" in text else _spoken(text)
     others = [part for part in parts if part["type"] != "text"]
-    return [role, " ".join(text.split()), others, message.get("tool_calls") or []]
+    return wirejson.dumps([role, " ".join(text.split()), others, message.get("tool_calls") or []])
 
 
 def _spoken(text: str) -> str:

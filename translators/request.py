@@ -57,6 +57,10 @@ class Prompt:
         return messages
 
 
+FORGOTTEN = Prompt({}, "", stream=True, include_usage=False)
+"""Stands where a prompt was that is not needed any more."""
+
+
 def _wrong(param: str, message: str, code: str = "invalid_value") -> BadRequest:
     return BadRequest(message, param=param, code=code)
 
@@ -165,6 +169,19 @@ def _members(
     return check
 
 
+def _one_of_members(members: Mapping[str, Check]) -> Check:
+    """Any of them will do; the first is what is asked for where there is none."""
+    first = next(iter(members))
+    checked, demanded = _members({}, members), _members({first: members[first]})
+
+    def check(value: Any, param: str) -> None:
+        checked(value, param)
+        if all(value.get(name) is None for name in members):
+            demanded(value, param)
+
+    return check
+
+
 def _either(*choices: tuple[type, Check], expected: str) -> Check:
     by_type = dict(choices)
 
@@ -196,8 +213,8 @@ _PARTS: dict[str, Check] = {
         {"image_url": _either((str, _string), (dict, _members({"url": _string})), expected="an object")}
     ),
     "input_audio": _members({"input_audio": _members({"data": _string, "format": _string})}),
-    "file": _members({"file": _object}),
-    "image": _members({"file_url": _string}),
+    "file": _one_of_members({"file": _object, "file_url": _string, "file_id": _string}),
+    "image": _one_of_members({"file_url": _string, "file_id": _string}),
 }
 
 

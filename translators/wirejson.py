@@ -23,8 +23,9 @@ MAX_DEPTH = 200  # orjson reads 1024 levels but writes 254
 
 _ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _WIDE = b"0" * 19  # the shortest integer that 64 bits cannot hold is a negative one
-_INTEGER = re.compile(rb"(?<![\w.])\d{19}")
-_JOINED = frozenset(byte for byte in range(256) if re.match(rb"[\w.]", bytes([byte])))
+_INTEGER = re.compile(rb"(?<![\w.\"])\d{19}")
+"""No number stands right after a quote, and ids of that length often do."""
+_JOINED = frozenset(byte for byte in range(256) if re.match(rb"[\w.\"]", bytes([byte])))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 

@@ -187,13 +187,14 @@ def _settings(draft: Draft, one: Declared, values: Mapping[str, Any]) -> Any:
     try:
         return one.kind.Settings(**values)
     except (TypeError, ValueError) as error:
-        draft.refuse_in_file(one.path, _own_words(error, one.own_options))
+        draft.refuse_in_file(one.path, _own_words(error, one.own_options, values))
         return None
 
 
-def _own_words(error: Exception, options: OptionList) -> str:
-    """What the validator of a kind's settings says, unless it could be saying a secret."""
-    if any(is_secret(option) for option in options) or not error.args:
+def _own_words(error: Exception, options: OptionList, values: Mapping[str, Any]) -> str:
+    """What the validator of a kind's settings says, unless it says a secret."""
+    secrets = [str(values[option.path]) for option in options if is_secret(option) and option.path in values]
+    if not error.args or any(secret in str(error.args[0]) for secret in secrets):
         return "these settings do not go together"
     return printable(str(error.args[0]))[:200]
 
@@ -254,5 +255,5 @@ def _read_alias(
     try:
         return Alias(**values, options=attrs.evolve(upstream.options, **changes))
     except (TypeError, ValueError) as error:
-        draft.refuse_in_file(path, _own_words(error, own))
+        draft.refuse_in_file(path, _own_words(error, own, values | changes))
         return None

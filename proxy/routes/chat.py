@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from aiohttp import web
@@ -13,7 +14,9 @@ from proxy.keys import RECORD
 from proxy.outlet import HttpOutlet
 from proxy.routes.reading import read_body
 from translators.decode import decode
+from translators.ids import Envelope
 from translators.request import Prompt
+from translators.surfaces.base import Surface
 from translators.surfaces.chat import Chat
 from translators.surfaces.chat_whole import ChatWhole
 
@@ -25,19 +28,20 @@ class Chats:
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         prompt = Prompt.from_chat(decode(await read_body(request, self.gateway.config.limits)))
-        extensions = self.gateway.config.extensions
-        make = (
-            partial(Chat, include_usage=prompt.include_usage, extensions=extensions)
-            if prompt.stream
-            else partial(ChatWhole, extensions=extensions)
-        )
-        exchange = self.gateway.exchange(prompt, make, request.headers)
+        exchange = self.gateway.exchange(prompt, self._surface(prompt), request.headers)
+        del prompt  # it may be megabytes, and the answer may take minutes
         record = request[RECORD]
         record.exchange = exchange
-        if not prompt.stream:
+        if not exchange.surface.streams:
             body = await exchange.whole()
             told = dict(harmless(exchange.stream.upstream.headers))
             return web.Response(body=body, headers=told, content_type=ChatWhole.content_type)
         record.outlet = outlet = HttpOutlet(request, self.headers.stream_head)
         await exchange.run(outlet)
         return outlet.response
+
+    def _surface(self, prompt: Prompt) -> Callable[[Envelope], Surface]:
+        extensions = self.gateway.config.extensions
+        if prompt.stream:
+            return partial(Chat, include_usage=prompt.include_usage, extensions=extensions)
+        return partial(ChatWhole, extensions=extensions)

@@ -54,7 +54,7 @@ async def delete(request: web.Request) -> web.Response:
 
 
 async def history(request: web.Request) -> web.Response:
-    id, page = _id(request), read_page(request.query)
+    id, page = _id(request), read_page(request.query, order="asc")
     return await _told(request, lambda kept: kept.history(id, page))
 
 

@@ -12,11 +12,11 @@ MOST = 100
 LONGEST_ID = 256
 
 
-def read_page(query: Mapping[str, str]) -> Page:
+def read_page(query: Mapping[str, str], order: str = "desc") -> Page:
     limit = query.get("limit", "20")
     if not (limit.isascii() and limit.isdigit() and len(limit) <= 3 and 1 <= int(limit) <= MOST):
         raise BadRequest(f"Invalid 'limit': expected an integer from 1 to {MOST}.", param="limit")
-    order = query.get("order", "desc")
+    order = query.get("order", order)
     if order not in ("asc", "desc"):
         raise BadRequest("Invalid 'order': expected 'asc' or 'desc'.", param="order")
     after = query.get("after", "")

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
 from attrs import define, field
 
@@ -31,14 +30,18 @@ class Incoming:
     """One answer on its way in: its head, and its body for a read or a sink."""
 
     connection: Connection | None
-    head: Head | None = None
+    headless: bool = True
+    """Whether no head has come yet."""
     may_be_stale: bool = False
     """Whether the connection had carried an earlier answer, and nothing of this one so far."""
     on_close: Callable[[], None] = nothing
 
+    _head: Head | None = None
+    """Until it is asked for; an answer that streams for minutes needs no headers."""
     _sink: Sink | None = None
     _open: bool = True
-    _pieces: deque[bytes] = field(factory=deque)
+    _pieces: list[bytes] = field(factory=list)
+    """Few at any time, and a list without any is a tenth of such a deque."""
     _waiting: int = 0
     _ended: bool = False
     _error: GatewayError | None = None
@@ -46,12 +49,13 @@ class Incoming:
     _late: asyncio.TimerHandle | None = None
 
     async def until_head(self) -> Head:
-        """Raises GatewayError."""
-        while self.head is None:
+        """Gives it away; to be asked once. Raises GatewayError."""
+        while self._head is None:
             if self._error is not None:
                 raise self._error
             await self._wait()
-        return self.head
+        head, self._head = self._head, None
+        return head
 
     async def read(self) -> bytes:
         while not self._pieces:
@@ -60,7 +64,7 @@ class Incoming:
             if self._ended:
                 return b""
             await self._wait()
-        data = self._pieces.popleft()
+        data = self._pieces.pop(0)
         self._waiting -= len(data)
         if self._waiting <= HIGH_WATER and self.connection is not None:
             self.connection.flow()
@@ -76,7 +80,7 @@ class Incoming:
     def pull(self) -> None:
         """Hand on what waits, as long as it is taken."""
         while self._pieces and self._open and self._sink is not None:
-            piece = self._pieces.popleft()
+            piece = self._pieces.pop(0)
             self._waiting -= len(piece)
             self._hand_on(piece)
         if self._pieces or not self._open:
@@ -117,6 +121,11 @@ class Incoming:
     def _done(self) -> None:
         on_close, self.on_close = self.on_close, nothing
         on_close()
+
+    def begin(self, head: Head) -> None:
+        """From the connection: the answer has begun."""
+        self._head, self.headless, self.may_be_stale = head, False, False
+        self.wake()
 
     def arrived(self, data: bytes) -> None:
         """From the connection."""
@@ -172,15 +181,25 @@ class Incoming:
             sink.end(error)
 
 
-class Connection(asyncio.Protocol):
-    __slots__ = ("_held", "_incoming", "_on_idle", "_parser", "_transport", "gone", "idle_since", "reused")
+class Owner(Protocol):
+    """Whoever keeps connections."""
 
-    def __init__(self, on_idle: Callable[[Connection], None], gone: asyncio.Future[None]) -> None:
-        self.gone = gone
-        """Done when the transport is."""
+    def idle(self, connection: Connection) -> None:
+        """It is good for another request."""
+        ...
+
+    def gone(self, connection: Connection) -> None:
+        """Its transport is closed."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    __slots__ = ("_held", "_incoming", "_owner", "_parser", "_transport", "idle_since", "reused")
+
+    def __init__(self, owner: Owner) -> None:
         self.reused = False
         self.idle_since = 0.0
-        self._on_idle = on_idle
+        self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._parser = ResponseParser()
         self._incoming: Incoming | None = None
@@ -223,10 +242,10 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         body = parser.feed(data)
-        if incoming.head is None:
-            incoming.head = parser.head
+        if incoming.headless:
             incoming.may_be_stale = False
-            incoming.wake()
+            if parser.head is not None:
+                incoming.begin(parser.take_head())
         if body:
             incoming.arrived(body)
         if parser.ended:
@@ -239,12 +258,11 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._transport = None
-        if not self.gone.done():
-            self.gone.set_result(None)
+        self._owner.gone(self)
         incoming, why = self._incoming, clean(repr(exc))
         if incoming is None:
             return
-        if incoming.head is None:
+        if incoming.headless:
             self._over(UpstreamDisconnected("The upstream closed the connection unanswered.", detail=why))
         elif exc is not None or not self._parser.ends_with_connection:
             self._over(UpstreamIncomplete("The upstream broke off in the middle of its answer.", detail=why))
@@ -253,13 +271,11 @@ class Connection(asyncio.Protocol):
 
     def _complete(self) -> None:
         incoming, self._incoming = self._incoming, None
-        head = self._parser.head
         assert incoming is not None
-        assert head is not None
-        if head.keep_alive and not self._parser.excess:
+        if self._parser.keep_alive and not self._parser.excess:
             self.flow()
             self.reused = True
-            self._on_idle(self)
+            self._owner.idle(self)
         else:
             self.close()
         incoming.end(None)

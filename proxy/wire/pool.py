@@ -11,6 +11,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
+from contextlib import suppress
 
 import aiohappyeyeballs
 from aiohappyeyeballs import AddrInfoType as AddrInfo
@@ -37,6 +38,8 @@ class Pool:
     _open: set[Connection] = field(factory=set)
     _timer: asyncio.TimerHandle | None = None
     _closed: bool = False
+    _one_gone: asyncio.Event = field(factory=asyncio.Event)
+    """Set whenever one of the open ones is gone."""
 
     async def connection(self) -> Connection:
         """An idle connection or a new one. Raises UpstreamUnreachable."""
@@ -61,11 +64,13 @@ class Pool:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        gone = [connection.gone for connection in self._open]
         for connection in self._open:
             connection.close()
-        if gone:
-            await asyncio.wait(gone, timeout=1.0)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                while self._open:
+                    self._one_gone.clear()
+                    await self._one_gone.wait()
 
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
@@ -76,20 +81,23 @@ class Pool:
         made = False
         try:
             _, connection = await loop.create_connection(
-                lambda: Connection(self._release, loop.create_future()),
+                lambda: Connection(self),
                 sock=sock,
                 ssl=self.tls,
                 server_hostname=self.host if self.tls is not None else None,
             )
             made = True
             self._open.add(connection)
-            connection.gone.add_done_callback(lambda _: self._open.discard(connection))
             return connection
         finally:
             if not made:
                 sock.close()
 
-    def _release(self, connection: Connection) -> None:
+    def gone(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        self._one_gone.set()
+
+    def idle(self, connection: Connection) -> None:
         if self._closed:
             connection.close()
             return

@@ -44,14 +44,15 @@ class _Fault(Exception):
 class Head:
     status: int
     headers: CIMultiDict[str]
-    keep_alive: bool
 
 
 class ResponseParser:
-    __slots__ = ("_buffer", "_interim", "_left", "_step", "ended", "excess", "fault", "head")
+    __slots__ = ("_buffer", "_interim", "_left", "_step", "ended", "excess", "fault", "head", "keep_alive")
 
     def __init__(self) -> None:
         self.head: Head | None = None
+        self.keep_alive = False
+        """Whether the connection may carry another request; known with the head."""
         self.ended = False
         self.fault: UpstreamMalformed | None = None
         self.excess = False
@@ -65,6 +66,12 @@ class ResponseParser:
     def feed(self, data: bytes) -> bytes:
         """What ``data`` adds to the body."""
         return self._step(self, data)
+
+    def take_head(self) -> Head:
+        """The head, which is not kept: a body may take minutes."""
+        head, self.head = self.head, None
+        assert head is not None
+        return head
 
     @property
     def ends_with_connection(self) -> bool:
@@ -124,7 +131,8 @@ class ResponseParser:
         self._step = self._body(status, headers)
         words = {word.strip().lower() for word in ",".join(headers.getall("Connection", ())).split(",")}
         keeps = "close" not in words and (keeps or "keep-alive" in words)
-        self.head = Head(status, headers, keeps and self._step is not ResponseParser._until_close)
+        self.head = Head(status, headers)
+        self.keep_alive = keeps and self._step is not ResponseParser._until_close
         return False
 
     def _body(self, status: int, headers: CIMultiDict[str]) -> _Step:

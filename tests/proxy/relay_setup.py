@@ -106,9 +106,10 @@ class QueueOutlet:
     aborted: bool = False
     room: asyncio.Event = field(factory=asyncio.Event)
 
-    def open(self, first: bytes, told: Mapping[str, str] = NO_HEADERS) -> None:
+    def open(self, first: bytes, told: Mapping[str, str] = NO_HEADERS, ends: bool = False) -> None:
         self.opened += 1
         self.write(first)
+        self.ended = ends
 
     def write(self, data: bytes) -> None:
         assert not self.ended

@@ -116,6 +116,15 @@ def test_head_and_first_frame_are_one_write_and_so_are_last_frame_and_end():
     assert outlet.response.keep_alive
 
 
+def test_an_answer_that_is_there_at_once_is_one_write():
+    wire = Wire()
+    outlet = HttpOutlet(wire, lambda request, told: HEAD)
+    outlet.open(b"all", ends=True)
+    outlet.end(b"once more")
+    assert wire.written == [HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nall\r\n0\r\n\r\n"]
+    assert (outlet.sent, outlet.ended) == (3, True)
+
+
 @pytest.mark.parametrize("last", [b"", b"x"])
 def test_nothing_at_the_beginning_or_the_end_is_no_chunk(last):
     """An empty chunk would be the end of the message."""

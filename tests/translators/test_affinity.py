@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from translators.affinity import MAX_TOLD, Told, concluded, continued
+from translators.affinity import MAX_TOLD, History, Told
 
 HI = {"role": "user", "content": "Hi"}
 MORE = {"role": "user", "content": "More"}
@@ -16,6 +16,14 @@ MORE = {"role": "user", "content": "More"}
 
 def answer(text: Any) -> dict[str, Any]:
     return {"role": "assistant", "content": text}
+
+
+def continued(messages: list[dict[str, Any]], *scope: str) -> str:
+    return History.of(messages, *scope).key
+
+
+def concluded(messages: list[dict[str, Any]], told: str, *scope: str) -> str:
+    return History.of(messages, *scope).after(told)
 
 
 def text(words: str) -> list[dict[str, str]]:

@@ -63,7 +63,9 @@ def test_request_is_forwarded_with_only_what_must_change() -> None:
 
 
 def test_every_kind_is_known_by_its_name() -> None:
-    assert {"openai": OpenAI, "builtin": Builtin} == UPSTREAMS
+    assert UPSTREAMS["openai"] is OpenAI
+    assert UPSTREAMS["builtin"] is Builtin
+    assert all(kind.name == name for name, kind in UPSTREAMS.items())
     assert type(openai().reject(429, b"", 1.0)) is RateLimited
 
 

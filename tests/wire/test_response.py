@@ -18,7 +18,7 @@ def run(pieces: list[bytes]) -> tuple[object, ...]:
     """Everything a reader can see of a response that came in these pieces."""
     parser = ResponseParser()
     body = b"".join(parser.feed(piece) for piece in pieces if piece)
-    head = parser.head and (parser.head.status, list(parser.head.headers.items()), parser.head.keep_alive)
+    head = parser.head and (parser.head.status, list(parser.head.headers.items()), parser.keep_alive)
     return head, body, parser.ended, parser.fault is not None, parser.ends_with_connection
 
 

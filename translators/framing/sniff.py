@@ -10,7 +10,6 @@ angle bracket a page, and anything else begins a line of events. A document is o
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 from translators.errors import GatewayError, UpstreamMalformed
 from translators.excerpt import clean_bytes
@@ -69,15 +68,11 @@ class Page:
 
 
 class Sniff:
-    __slots__ = ("_by_opening", "_chosen", "_held", "_max_frame", "feed")
+    __slots__ = ("_chosen", "_held", "_max_body", "_max_frame", "feed")
 
     def __init__(self, max_frame: int = MAX_FRAME, max_body: int = MAX_BODY) -> None:
         self._max_frame = max_frame
-        self._by_opening: dict[bytes, Callable[[], Framing]] = {
-            b"{": partial(Document, max_body),
-            b"[": partial(Document, max_body),
-            b"<": Page,
-        }
+        self._max_body = max_body
         self._held = b""
         self._chosen: Framing | None = None
         self.feed: Callable[[bytes], list[Frame]] = self._first
@@ -96,7 +91,11 @@ class Sniff:
         if not rest and patient:
             self._held = data
             return []
-        make = self._by_opening.get(rest[:1]) if patient else None
-        self._chosen = SSE(self._max_frame) if make is None else make()
+        self._chosen = self._choose(rest[:1]) if patient else SSE(self._max_frame)
         self.feed = self._chosen.feed
         return self._chosen.feed(data)
+
+    def _choose(self, opening: bytes) -> Framing:
+        if opening == b"{" or opening == b"[":
+            return Document(self._max_body)
+        return Page() if opening == b"<" else SSE(self._max_frame)

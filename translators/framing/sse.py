@@ -20,6 +20,7 @@ from translators.framing.base import MAX_FRAME, Frame
 _BOM = b"\xef\xbb\xbf"
 _COLON = ord(":")
 _CR = ord("\r")
+_USUAL = (b"data: ", b":")
 _EDGES = 2  # the buffer may hold a line end on either side of an event
 
 
@@ -72,9 +73,13 @@ class SSE:
         if whole[:6] == b"data: " and len(whole) <= self._max_frame and self.fault is None:
             if whole.find(b"\n") == len(whole) - 2:
                 return [(b"", whole[6:-2])]
+            lines = whole.count(b"\n")
             datas = whole[6:-2].split(b"\n\ndata: ")
-            if whole.count(b"\n") == 2 * len(datas):  # so no other line stands between them
+            if lines == 2 * len(datas):  # so no other line stands between them
                 return [(b"", data) for data in datas]
+            blocks = whole[:-2].split(b"\n\n")
+            if lines == 2 * len(blocks) and all(block.startswith(_USUAL) for block in blocks):
+                return [(b"", block[6:]) for block in blocks if block[:1] != b":"]  # without the comments
         return self._events(whole)
 
     def _events(self, whole: bytes) -> list[Frame]:

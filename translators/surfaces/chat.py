@@ -69,23 +69,24 @@ class Chat:
     _usage: Usage | None = None
     _endings: dict[int, dict[str, Any]] = field(factory=dict)
     """The last frame of every choice that has begun; empty where the upstream has not given it yet."""
-    _head: bytes = b""
-    _tail: bytes = b""
     _before: bytes = b""
     _after: bytes = b""
+    _speaking: bool = False
+    """Whether words have been said: then more of them need nothing but their frame."""
 
     def begin(self) -> bytes:
         return self._role(0)
 
     def render(self, events: Sequence[Event]) -> bytes:
-        if len(events) == 1 and self._head:
+        if len(events) == 1 and self._speaking:
             event = events[0]
             if type(event) is Text:
-                return self._head + wirejson.dumps_text(event.text) + self._tail
+                words = wirejson.dumps_text(event.text)
+                return b"".join((self._before, _TEXT_START, words, _TEXT_END, self._after))
         out: list[bytes] = []
         for event in events:
-            if type(event) is Text and self._head:
-                out += (self._head, wirejson.dumps_text(event.text), self._tail)
+            if type(event) is Text and self._speaking:
+                out += (self._before, _TEXT_START, wirejson.dumps_text(event.text), _TEXT_END, self._after)
             else:
                 out.append(self._on[type(event)](self, event))
         return b"".join(out)
@@ -99,8 +100,8 @@ class Chat:
         """The first words; ``render`` says those that follow."""
         role = self._role(0)
         before, after = self._around()
-        self._head, self._tail = before + _TEXT_START, _TEXT_END + after
-        return role + self._head + wirejson.dumps_text(event.text) + self._tail
+        self._speaking = True
+        return b"".join((role, before, _TEXT_START, wirejson.dumps_text(event.text), _TEXT_END, after))
 
     def _reasoning(self, event: Reasoning) -> bytes:
         return self._role(0) + self._frame(0, {"reasoning_content": event.text})

@@ -58,7 +58,7 @@ class Upstream(ABC):
         return None
 
     @classmethod
-    def credential(cls, settings: Any) -> Credential | None:
+    def credential(cls, settings: Any, base_url: str) -> Credential | None:
         """What calls are signed with, where that is more than a header which never changes."""
         return None
 
@@ -75,6 +75,9 @@ class Upstream(ABC):
     @abstractmethod
     def call(self) -> Call | Script:
         """What to ask."""
+
+    def asked(self) -> None:  # noqa: B027 - most platforms need their prompt to the end
+        """The question has been answered with a status: what was only needed to ask it may go."""
 
     def farewell(self) -> Call | None:
         """What to tell the platform when nobody waits for the rest; asked only before the answer is complete.

@@ -6,7 +6,7 @@ request, at a readable pace. They are read back like anybody else's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from attrs import define, frozen
@@ -32,17 +32,17 @@ class Builtin(OpenAI):
     Settings: ClassVar[type[Any]] = BuiltinSettings
 
     def call(self) -> Script:
-        return Script(self._streamed() if self.prompt.stream else self._whole())
+        request = self.prompt.body
+        return Script(self._streamed(request) if self.prompt.stream else self._whole(request))
 
-    def _streamed(self) -> Iterator[tuple[float, bytes]]:
-        request = {**self.prompt.body, "stream_options": {"include_usage": True}}
+    def _streamed(self, body: Mapping[str, Any]) -> Iterator[tuple[float, bytes]]:
+        request = {**body, "stream_options": {"include_usage": True}}
         answer = generator.answer(request)
         for payload in generator.chunks(answer, request, id=self.envelope.id, created=self.envelope.created):
             yield self.settings.pace, b"data: " + payload + b"\n\n"
         yield 0.0, b"data: [DONE]\n\n"
 
-    def _whole(self) -> Iterator[tuple[float, bytes]]:
-        request = self.prompt.body
+    def _whole(self, request: Mapping[str, Any]) -> Iterator[tuple[float, bytes]]:
         answer = generator.answer(request)
         document = generator.whole(answer, request, id=self.envelope.id, created=self.envelope.created)
         yield 0.0, wirejson.dumps(document)

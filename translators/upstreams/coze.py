@@ -27,9 +27,9 @@ from translators.upstreams.coze_errors import refusal_error
 from translators.upstreams.coze_framing import CozeFraming
 from translators.upstreams.coze_request import Request, Run
 from translators.upstreams.coze_route import HEARS, route
-from translators.upstreams.coze_settings import CozeSettings
+from translators.upstreams.coze_settings import CozeSettings, service_identity
 from translators.upstreams.coze_workflow import WorkflowRun
-from translators.upstreams.plan import Call, Caller, Listed, Plan, Script
+from translators.upstreams.plan import Call, Caller, Credential, Listed, Plan, Script
 
 
 @define(eq=False)
@@ -44,6 +44,9 @@ class Coze(Upstream):
         "COZE_SPACE_ID": "space_id",
         "COZE_BASE_WS_URL": "ws_url",
         "COZE_WORKFLOW_INPUT_KEY": "workflow_input_key",
+        "COZE_OAUTH_APP_ID": "oauth_app_id",
+        "COZE_OAUTH_KEY_ID": "oauth_key_id",
+        "COZE_OAUTH_PRIVATE_KEY": "oauth_private_key",
         "DEFAULT_MODEL_TYPE": "model_type",
     }
     defaults: ClassVar[Mapping[str, Any]] = {"base_url": "https://api.coze.com"}
@@ -51,6 +54,10 @@ class Coze(Upstream):
     hears: ClassVar[frozenset[str]] = HEARS
 
     _run: Run | None = None
+
+    @classmethod
+    def credential(cls, settings: CozeSettings, base_url: str) -> Credential | None:
+        return service_identity(settings, base_url)
 
     @classmethod
     def catalog(cls, settings: CozeSettings) -> Plan[list[Listed]] | None:

@@ -8,16 +8,26 @@ floats would round, so they are text; they are checked here once, and where a cl
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from attrs import Attribute, field, frozen
 
 from translators.upstreams.coze_ids import is_id
+from translators.upstreams.plan import JwtGrant
+
+_LONGEST_TOKEN = 86399
+_HOST = re.compile(r"https?://(?:[^/@]*@)?([^/?#]+)", re.ASCII)
 
 
 def _id_or_nothing(_: Any, attribute: Attribute[str], value: str) -> None:
     if value and not is_id(value):
         raise ValueError(f"{attribute.name} must be 1 to 25 digits")
+
+
+def _duration(_: Any, attribute: Attribute[int], value: int) -> None:
+    if not 60 < value <= _LONGEST_TOKEN:
+        raise ValueError(f"{attribute.name} must be from 61 to {_LONGEST_TOKEN} seconds")
 
 
 def _id() -> Any:
@@ -58,3 +68,28 @@ class CozeSettings:
     """Which of the app's public keys the private key belongs to."""
     oauth_private_key: str = field(default="", repr=False)
     """The app's private key, in PEM."""
+    oauth_duration: int = field(default=900, validator=_duration)
+    """How long a token of the service identity is good for, in seconds."""
+    oauth_session: str = ""
+    """Name under which Coze keeps histories apart from those of other sessions of the same app."""
+
+    def __attrs_post_init__(self) -> None:
+        given = [bool(value) for value in (self.oauth_app_id, self.oauth_key_id, self.oauth_private_key)]
+        if any(given) and not all(given):
+            raise ValueError("oauth_app_id, oauth_key_id and oauth_private_key belong together")
+
+
+def service_identity(settings: CozeSettings, base_url: str) -> JwtGrant | None:
+    """Tokens are asked for at the API's own host, and the assertion names that host and nothing else of it."""
+    host = _HOST.match(base_url)
+    if not settings.oauth_private_key or host is None:
+        return None
+    return JwtGrant(
+        settings.oauth_key_id,
+        settings.oauth_app_id,
+        host.group(1),
+        settings.oauth_private_key,
+        "api/permission/oauth2/token",
+        settings.oauth_duration,
+        settings.oauth_session,
+    )

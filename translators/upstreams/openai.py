@@ -19,12 +19,12 @@ from attrs import define, field, frozen
 from translators import wirejson
 from translators.errors import GatewayError
 from translators.events import Emit, Event, Opened, Text, Usage, Verbatim
+from translators.request import FORGOTTEN
 from translators.template import Template
 from translators.thinking import Thinking
 from translators.upstreams.base import Upstream
 from translators.upstreams.openai_choice import Choice
 from translators.upstreams.openai_errors import in_band_error, refusal_error
-from translators.upstreams.openai_tools import ToolCalls
 from translators.upstreams.plan import Call, Script
 
 MAX_CHOICES = 128
@@ -68,6 +68,9 @@ class OpenAI(Upstream):
         if self.prompt.stream:
             body["stream_options"] = {**body.get("stream_options", {}), "include_usage": True}
         return Call("POST", "chat/completions", wirejson.dumps(body))
+
+    def asked(self) -> None:
+        self.prompt = FORGOTTEN  # it may be megabytes, and the answer may take minutes
 
     def reject(self, status: int, body: bytes, retry_after: float | None) -> GatewayError:
         return refusal_error(status, body, retry_after)
@@ -149,7 +152,7 @@ class OpenAI(Upstream):
                 raise ValueError(f"choice {index!r:.40} is not one of {MAX_CHOICES}")
             mode = self.settings.reasoning
             thinking = None if mode == "keep" else Thinking(drop=mode == "drop")
-            choice = Choice(index, ToolCalls(self.envelope, index), thinking, mode != "drop")
+            choice = Choice(index, self.envelope, thinking, mode != "drop")
             self._choices[index] = choice
         return choice
 

@@ -14,6 +14,7 @@ from attrs import define
 
 from translators.errors import UpstreamError
 from translators.events import Emit, FinishReason, Reasoning, Refusal, Text, ToolCall, Verbatim
+from translators.ids import Envelope
 from translators.thinking import Thinking
 from translators.upstreams.openai_tools import ToolCalls
 
@@ -44,10 +45,11 @@ _FRAGMENT = {"index", "id", "type", "function"}
 @define(eq=False)
 class Choice:
     index: int
-    calls: ToolCalls
+    envelope: Envelope
     thinking: Thinking | None
     shows_reasoning: bool
     finish: FinishReason | None = None
+    calls: ToolCalls | None = None
     _half: str = ""
     """The first half of a surrogate pair whose second half is still to come."""
 
@@ -91,7 +93,7 @@ class Choice:
         if isinstance(refusal, str) and refusal:
             meaning.append(Refusal(refusal))
         calls = delta.get("tool_calls")
-        fragments = self.calls.put_right(calls) if calls else []
+        fragments = self._calls_of_this().put_right(calls) if calls else []
         meaning += [_tool_call(fragment) for fragment in fragments]
         reason = raw.get("finish_reason") or ("stop" if whole else "")
         if reason:
@@ -109,6 +111,11 @@ class Choice:
             emit(Verbatim(self.index, {**said, **more}, beside, chunk, self._told(reason), tuple(meaning)))
         if reason in _BROKEN:
             raise UpstreamError(f"The upstream broke the answer off: {reason}.")
+
+    def _calls_of_this(self) -> ToolCalls:
+        if self.calls is None:
+            self.calls = ToolCalls(self.envelope, self.index)
+        return self.calls
 
     def end(self, reason: FinishReason | None, say: Say) -> None:
         """Nothing more comes: what was held back is said."""
