@@ -57,6 +57,9 @@ class Planner(OpenAI):
     def call(self) -> Any:
         return self.settings.call(self) if self.settings.call else OpenAI.call(self)
 
+    def asked(self) -> None:
+        """What a plan does afterwards may need the prompt."""
+
     def reconsider(self, error: GatewayError) -> bool:
         return bool(self.settings.reconsider and self.settings.reconsider(self, error))
 
@@ -79,7 +82,7 @@ class Planner(OpenAI):
         return settings.conversations and settings.conversations(caller)
 
     @classmethod
-    def credential(cls, settings: PlannerSettings) -> Any:
+    def credential(cls, settings: PlannerSettings, base_url: str) -> Any:
         return settings.credential
 
 

@@ -97,7 +97,7 @@ WISHES: list[tuple[str, str, Any, dict[str, Any]]] = [
     ("DELETE", "/77?mode=delete", None, {"wish": "delete", "id": "77"}),
     ("DELETE", "/77?mode=clear", None, {"wish": "clear", "id": "77"}),
     ("DELETE", "/a%2Fb%3Fc", None, {"wish": "delete", "id": "a/b?c"}),
-    ("GET", "/77/history", None, {"wish": "history", "id": "77", "page": FIRST}),
+    ("GET", "/77/history", None, {"wish": "history", "id": "77", "page": [20, "", True]}),
     (
         "GET",
         "/77/history?limit=100&order=desc",

@@ -53,8 +53,8 @@ async def test_a_list_of_models_is_counted_and_the_key_is_sent(serve: Serve) -> 
         return web.json_response({"object": "list", "data": [{"id": "a"}, {"id": "b"}]})
 
     url = await serve(models)
-    (found,) = await ask(Upstream("a", "x", base_url=url, api_key=Secret(CANARY), headers={"X-Team": "blue"}))
-    assert found == Probe("a", True, "2 models", 1.0, 2)
+    (found,) = await ask(Upstream("a", "openai", base_url=url, api_key=Secret(CANARY), headers={"X-Team": "blue"}))
+    assert found == Probe("a", True, "2 models", 1.0)
     assert str(found) == "a: ok: 2 models (1000 ms)"
     assert (seen[0]["Authorization"], seen[0]["X-Team"]) == (f"Bearer {CANARY}", "blue")
 
@@ -78,7 +78,7 @@ async def test_other_answers(serve: Serve, status: int, body: bytes, detail: str
     async def models(_: web.Request) -> web.Response:
         return web.Response(status=status, body=body, headers={"Location": "http://127.0.0.1:1/"})
 
-    (found,) = await ask(Upstream("a", "x", base_url=await serve(models)))
+    (found,) = await ask(Upstream("a", "openai", base_url=await serve(models)))
     assert (found.ok, found.detail) == (False, detail)
     assert str(found).startswith("a: FAILED: ")
 
@@ -108,16 +108,16 @@ async def test_broken_servers(reply: bytes | None, scheme: str, detail: str) -> 
     server, rest = await raw(reply)
     async with server:
         (found,) = await ask(
-            Upstream("a", "x", base_url=scheme + rest), time_limit=0.3 if reply is None else 5
+            Upstream("a", "openai", base_url=scheme + rest), time_limit=0.3 if reply is None else 5
         )
     assert (found.ok, found.detail) == (False, detail)
 
 
 async def test_nobody_there_and_nothing_to_ask() -> None:
     found = await ask(
-        Upstream("gone", "x", base_url=f"http://127.0.0.1:{unused_port()}"),
-        Upstream("builtin", "x"),
-        Upstream("odd", "x", base_url="http://name.invalid"),
+        Upstream("gone", "openai", base_url=f"http://127.0.0.1:{unused_port()}"),
+        Upstream("builtin", "builtin"),
+        Upstream("odd", "openai", base_url="http://name.invalid"),
     )
     assert [(one.upstream, one.ok) for one in found] == [("gone", False), ("builtin", True), ("odd", False)]
     assert found[0].detail == "cannot be reached"
@@ -133,7 +133,7 @@ async def test_no_tls_where_tls_was_promised() -> None:
         peer.close()
 
     refusing = asyncio.get_running_loop().run_in_executor(None, refuse)
-    (found,) = await ask(Upstream("a", "x", base_url=f"https://127.0.0.1:{listener.getsockname()[1]}"))
+    (found,) = await ask(Upstream("a", "openai", base_url=f"https://127.0.0.1:{listener.getsockname()[1]}"))
     await refusing
     listener.close()
     assert (found.ok, found.detail) == (False, "no TLS connection")
@@ -151,5 +151,5 @@ async def test_all_are_asked_at_once(serve: Serve) -> None:
         return web.json_response({"data": []})
 
     url = await serve(models)
-    found = await ask(Upstream("a", "x", base_url=url), Upstream("b", "x", base_url=url))
+    found = await ask(Upstream("a", "openai", base_url=url), Upstream("b", "openai", base_url=url))
     assert [one.ok for one in found] == [True, True]

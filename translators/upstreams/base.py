@@ -24,6 +24,7 @@ from translators.framing.base import Framing
 from translators.framing.sniff import Sniff
 from translators.ids import Envelope
 from translators.request import Prompt
+from translators.upstreams.check import listed_at
 from translators.upstreams.conversations import Conversations
 from translators.upstreams.plan import ANYBODY, Call, Caller, Credential, Listed, Plan, Script
 
@@ -61,6 +62,11 @@ class Upstream(ABC):
     def credential(cls, settings: Any, base_url: str) -> Credential | None:
         """What calls are signed with, where that is more than a header which never changes."""
         return None
+
+    @classmethod
+    def check(cls, settings: Any) -> Plan[str]:
+        """Whether the platform is there and takes the credential, in words; raises GatewayError if not."""
+        return listed_at("models")
 
     @classmethod
     def catalog(cls, settings: Any) -> Plan[list[Listed]] | None:

@@ -20,7 +20,7 @@ from translators.events import Emit
 from translators.framing.base import Framing
 from translators.upstreams.base import Upstream
 from translators.upstreams.coze_ask import refuse_unsupported
-from translators.upstreams.coze_catalog import listed_models
+from translators.upstreams.coze_catalog import account, listed_models
 from translators.upstreams.coze_chat import ChatflowRun, ChatRun
 from translators.upstreams.coze_conversations import CozeConversations
 from translators.upstreams.coze_errors import refusal_error
@@ -58,6 +58,10 @@ class Coze(Upstream):
     @classmethod
     def credential(cls, settings: CozeSettings, base_url: str) -> Credential | None:
         return service_identity(settings, base_url)
+
+    @classmethod
+    def check(cls, settings: CozeSettings) -> Plan[str]:
+        return account()
 
     @classmethod
     def catalog(cls, settings: CozeSettings) -> Plan[list[Listed]] | None:

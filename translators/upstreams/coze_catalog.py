@@ -1,4 +1,4 @@
-"""What a space has: its published bots and workflows, as models.
+"""What an account is, and what a space has: its published bots and workflows, as models.
 
 Both lists come in pages. Workflows are left out where the token may not list them or the platform has no such
 list, as long as there are bots.
@@ -11,13 +11,19 @@ from typing import Any
 
 from translators.errors import GatewayError
 from translators.upstreams.coze_errors import code_of, data_of
-from translators.upstreams.coze_ids import is_id
+from translators.upstreams.coze_ids import is_id, told_id
 from translators.upstreams.coze_settings import CozeSettings
 from translators.upstreams.plan import Call, Listed, Plan
 
 _BOTS, _WORKFLOWS = 20, 30
 """As many as one page may hold."""
 _MAX_PAGES = 50
+
+
+def account() -> Plan[str]:
+    """Whose credential it is. A token for another region is refused, so this tells that, too."""
+    me = data_of((yield Call("GET", "v1/users/me")), False)
+    return f"account {told_id(me.get('user_id')) or 'without an id'}"
 
 
 def listed_models(settings: CozeSettings) -> Plan[list[Listed]]:
