@@ -46,9 +46,11 @@ class Ears:
     passes_on: bool
 
     @classmethod
-    def of(cls, kind: type[Upstream], options: object) -> Ears | None:
-        """None for a kind to which all callers are alike."""
-        passes_on = bool(getattr(options, "pass_through", False))
+    def of(cls, kind: type[Upstream], options: object, has_key: bool) -> Ears | None:
+        """None for a kind to which all callers are alike. A setting that is left open passes the client's key on
+        where the gateway ``has no key of its own."""
+        chosen = getattr(options, "pass_through", False)
+        passes_on = not has_key if chosen is None else bool(chosen)
         plans = kind.prepare is not Upstream.prepare or kind.settle is not Upstream.settle
         return cls(kind.hears, passes_on) if passes_on or plans or kind.hears else None
 

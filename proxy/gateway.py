@@ -1,9 +1,9 @@
 """The core that every route, and the in-process client, calls.
 
 A model's name is resolved to a target: which upstream, asked for which model, with which options. An exchange is
-one question to it: the translator, the surface and the relay put together, nothing sent yet. When it is over,
-however it ended, the platform is told what it has to be told. The gateway owns what all exchanges share, the
-client session, the places at each upstream, the sweep, what is kept in mind, and closes it.
+one question to it: the translator, the surface and the relay put together, nothing sent yet. The gateway owns
+what all exchanges share, the client session, the places at each upstream, the sweep, what is kept in mind, and
+closes it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -24,13 +24,14 @@ from proxy.callers import Ears, owner_of
 from proxy.catalog import Catalog
 from proxy.config import Config, Upstream
 from proxy.dial import Dialer, request_headers
+from proxy.exchange import Exchange, Target
 from proxy.keepers import Keepers, find_upstream
 from proxy.memory import LocalMemory, Memory
-from proxy.outlet import NO_HEADERS, Outlet
+from proxy.outlet import NO_HEADERS
 from proxy.relay import Patience, Relay
 from proxy.signing import signed
 from proxy.sweep import Sweep
-from proxy.wire.base import Body, Wire
+from proxy.wire.base import Wire
 from proxy.wire.lean import LeanWire
 from proxy.wire.reference import ReferenceWire, client_session
 from translators.errors import NotFound, ShuttingDown
@@ -47,56 +48,6 @@ LAST_WORDS = 1.0
 """Seconds that clients get to take the frame which ends their answer at a shutdown."""
 LAST_ERRANDS = 5.0
 """Seconds that platforms get at a shutdown to take the last calls."""
-
-
-@frozen
-class Target:
-    """Whom to ask, for what, and how."""
-
-    dialer: Dialer
-    model: str
-    options: object
-    ears: Ears | None
-    """What the upstream wants to know of the caller; None where all callers are alike."""
-
-    @property
-    def upstream(self) -> str:
-        return self.dialer.config.name
-
-
-@define(eq=False)
-class Exchange:
-    """One question and its answer."""
-
-    target: Target
-    envelope: Envelope
-    stream: Stream
-    relay: Relay
-    surface: Surface
-
-    # What is only passed on is not awaited here: each coroutine that waits costs memory for as long as an answer.
-
-    def whole(self) -> Awaitable[bytes]:
-        self.relay.owner = self
-        return self.relay.whole(self._dial)
-
-    def run(self, outlet: Outlet) -> Awaitable[None]:
-        self.relay.owner = self
-        return self.relay.run(self._dial, outlet)
-
-    def part(self) -> None:
-        """Nobody is delayed by what is left to tell, and nobody who left can stop it."""
-        stream = self.stream
-        if not stream.done or stream.failure is not None:
-            self.target.dialer.errands.farewell(stream.upstream)
-
-    def settle(self) -> None:
-        self.target.dialer.errands.settle(self.stream.upstream)
-
-    async def _dial(self) -> Body:
-        body = await self.target.dialer.open(self.stream.upstream, self.relay.hear)
-        self.stream.upstream.asked()
-        return body
 
 
 @frozen
@@ -144,7 +95,7 @@ class Gateway:
             self._add(name, upstream, self._wire(upstream, self._session))
         for name, alias in self.config.models.items():
             dialer = self._dialers[alias.upstream]
-            ears = Ears.of(UPSTREAMS[dialer.config.kind], alias.options)
+            ears = _ears(dialer.config, alias.options)
             self._aliases[name] = Target(dialer, alias.model or name, alias.options, ears)
         self.conversations = Keepers(self._dialers, self.config.default_upstream)
         self.began = int(self.clock())
@@ -181,7 +132,7 @@ class Gateway:
         limits = self.config.limits
         self._dialers[name] = dialer
         self._patience[name] = Patience.of(limits, upstream.first_byte_timeout, upstream.idle_timeout)
-        self._plain[name] = Ears.of(kind, options)
+        self._plain[name] = _ears(upstream, options)
         if kind.catalog(options) is not None:
             ask = partial(_list_models, dialer)
             self._catalogs[name] = Catalog(name, ask, self._now, self._background)
@@ -234,7 +185,9 @@ class Gateway:
         settings = target.dialer.config
         caller = ANYBODY if target.ears is None else target.ears.caller(headers)
         envelope = Envelope(self.new_id("chatcmpl"), int(self.clock()), prompt.model)
-        upstream = UPSTREAMS[settings.kind](prompt, target.options, envelope, target.model, caller)
+        upstream = UPSTREAMS[settings.kind](
+            prompt, target.options, envelope, target.model, caller, settings.base_url
+        )
         surface = make_surface(envelope)
         stream = Stream(upstream.framing(), upstream, surface)
         use_tap = self.config.limits.relay == "tap"
@@ -279,6 +232,10 @@ class Gateway:
 
     def _target(self, dialer: Dialer, model: str) -> Target:
         return Target(dialer, model, dialer.config.options, self._plain[dialer.config.name])
+
+
+def _ears(upstream: Upstream, options: object) -> Ears | None:
+    return Ears.of(UPSTREAMS[upstream.kind], options, upstream.api_key is not None)
 
 
 async def _list_models(dialer: Dialer) -> Iterable[Listed]:

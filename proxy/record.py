@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import define
 
-from proxy.gateway import Exchange
+from proxy.exchange import Exchange
 from proxy.outlet import Outlet
 from translators.errors import GatewayError, Internal
 

@@ -54,6 +54,10 @@ class Owner(Protocol):
         """The upstream's part is over, even if the reader is still busy."""
         ...
 
+    def keeps(self, body: Body) -> bool:
+        """Whether it takes the unfinished body, because it wants to hear more of it."""
+        ...
+
     def settle(self) -> None:
         """Everything is over."""
         ...
@@ -335,7 +339,10 @@ class Relay:
             self._tap.detach()
         if body is not None:
             complete = self.stream.done and self.stream.failure is None
-            (body.finish if complete else body.close)()
+            if complete:
+                body.finish()
+            elif self.owner is None or not self.owner.keeps(body):
+                body.close()
         self._part()
 
     def _part(self) -> None:

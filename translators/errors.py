@@ -160,6 +160,19 @@ class UpstreamUnreachable(UpstreamError):
     status, default_code = 503, "upstream_unreachable"
 
 
+class UpstreamFailed(UpstreamError):
+    """The upstream did the work and failed at it: asking again would do it again."""
+
+    should_retry = False
+
+
+class UpstreamNotReady(UpstreamError):
+    """The upstream lacks something that only its operator can give it."""
+
+    status, default_code = 503, "upstream_not_configured"
+    should_retry = False
+
+
 class UpstreamOverloaded(UpstreamError):
     """The upstream says that it is busy."""
 

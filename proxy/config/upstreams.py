@@ -43,6 +43,8 @@ class Kind(Protocol):
     @property
     def Settings(self) -> type[Any]: ...
 
+    def address(self, base_url: str) -> str: ...
+
 
 Kinds: TypeAlias = Mapping[str, Kind]
 
@@ -150,12 +152,10 @@ def _read_upstream(draft: Draft, one: Declared, limits: Limits) -> Upstream:
         draft.file.origin((*one.path, "kind")) if one.in_file else DEFAULT
     )
     settings = {option.path: values.pop(option.path) for option in own if option.path in values}
-    return Upstream(
-        name=one.name,
-        kind=one.kind_name,
-        options=_settings(draft, one, settings),
-        **{**_inherited(draft, one, limits), **values},
-    )
+    common = {**_inherited(draft, one, limits), **values}
+    if common.get("base_url"):
+        common["base_url"] = one.kind.address(common["base_url"])
+    return Upstream(name=one.name, kind=one.kind_name, options=_settings(draft, one, settings), **common)
 
 
 def _inherited(draft: Draft, one: Declared, limits: Limits) -> dict[str, Any]:

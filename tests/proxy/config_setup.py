@@ -15,7 +15,15 @@ from attrs import field, frozen, validators
 from proxy.config import ConfigError, Loaded, load
 
 
-class Plain:
+class AsWritten:
+    """Takes addresses as they are."""
+
+    @classmethod
+    def address(cls, base_url: str) -> str:
+        return base_url
+
+
+class Plain(AsWritten):
     default_name: ClassVar[str] = "llama"
     environment: ClassVar[dict[str, str]] = {
         "LLAMA_BASE_URL": "base_url",
@@ -30,7 +38,7 @@ class Plain:
         reasoning: Literal["split", "keep", "drop"] = "split"
 
 
-class Acme:
+class Acme(AsWritten):
     default_name: ClassVar[str] = "acme"
     environment: ClassVar[dict[str, str]] = {"ACME_BOT": "bot", "ACME_TOKEN": "token"}
     defaults: ClassVar[dict[str, Any]] = {"base_url": "https://acme.test", "idle_timeout": 300.0}
@@ -46,7 +54,7 @@ class Acme:
         tags: tuple[str, ...] = ()
 
 
-class Strict:
+class Strict(AsWritten):
     default_name: ClassVar[str] = "strict"
     environment: ClassVar[dict[str, str]] = {"STRICT_AGENT": "agent"}
     defaults: ClassVar[dict[str, Any]] = {}

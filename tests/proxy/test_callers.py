@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from multidict import CIMultiDict
 
@@ -52,7 +54,7 @@ def test_without_a_key_there_is_no_owner():
 
 @pytest.mark.parametrize(("kind", "settings"), [(OpenAI, OpenAISettings()), (Builtin, BuiltinSettings())])
 def test_kinds_to_which_all_callers_are_alike_have_no_ears(kind, settings):
-    assert Ears.of(kind, settings) is None
+    assert Ears.of(kind, settings, has_key=False) is None
 
 
 class Hearing(OpenAI):
@@ -65,6 +67,16 @@ class Preparing(OpenAI):
 
 class Settling(OpenAI):
     def settle(self): ...
+
+
+PASSING = [
+    (None, False, True),
+    (None, True, False),
+    (True, False, True),
+    (True, True, True),
+    (False, False, False),
+    (False, True, False),
+]
 
 
 class PassingOn:
@@ -81,7 +93,15 @@ class PassingOn:
     ],
 )
 def test_who_hears_plans_or_passes_on_has_ears(kind, settings, ears):
-    assert Ears.of(kind, settings) == ears
+    assert Ears.of(kind, settings, has_key=True) == ears
+
+
+@pytest.mark.parametrize(("chosen", "has_key", "passes_on"), PASSING)
+def test_a_key_is_passed_on_where_that_was_chosen_or_left_open_and_there_is_no_other(
+    chosen, has_key, passes_on
+):
+    settings = SimpleNamespace(pass_through=chosen)
+    assert Ears.of(Hearing, settings, has_key) == Ears(frozenset({"x-mood"}), passes_on)
 
 
 EARS = Ears(frozenset({"x-mood", "x-bot-id"}), passes_on=False)

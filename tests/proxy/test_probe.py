@@ -53,7 +53,9 @@ async def test_a_list_of_models_is_counted_and_the_key_is_sent(serve: Serve) -> 
         return web.json_response({"object": "list", "data": [{"id": "a"}, {"id": "b"}]})
 
     url = await serve(models)
-    (found,) = await ask(Upstream("a", "openai", base_url=url, api_key=Secret(CANARY), headers={"X-Team": "blue"}))
+    (found,) = await ask(
+        Upstream("a", "openai", base_url=url, api_key=Secret(CANARY), headers={"X-Team": "blue"})
+    )
     assert found == Probe("a", True, "2 models", 1.0)
     assert str(found) == "a: ok: 2 models (1000 ms)"
     assert (seen[0]["Authorization"], seen[0]["X-Team"]) == (f"Bearer {CANARY}", "blue")

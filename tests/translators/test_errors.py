@@ -28,6 +28,8 @@ TREE: dict[str, tuple[int, str, str | None, bool | None]] = {
     "UpstreamMalformed": (502, "server_error", "bad_upstream_response", False),
     "UpstreamIncomplete": (502, "server_error", "upstream_incomplete", False),
     "UpstreamDisconnected": (502, "server_error", "upstream_disconnected", False),
+    "UpstreamFailed": (502, "server_error", "upstream_error", False),
+    "UpstreamNotReady": (503, "server_error", "upstream_not_configured", False),
     "UpstreamStale": (502, "server_error", "upstream_disconnected", False),
     "UpstreamUnreachable": (503, "server_error", "upstream_unreachable", None),
     "UpstreamOverloaded": (503, "server_error", "upstream_overloaded", None),

@@ -34,7 +34,7 @@ from tests.upstreams.dify_setup import (
     words,
 )
 from tests.wires.reader import told
-from translators.errors import UpstreamError, UpstreamIncomplete, UpstreamOverloaded
+from translators.errors import UpstreamFailed, UpstreamIncomplete, UpstreamNotReady
 from translators.events import (
     Activity,
     Finish,
@@ -238,7 +238,7 @@ def test_case_17_an_error_as_the_first_event() -> None:
     sent = frames({"event": "error", "conversation_id": "c1", "message_id": "m1", "created_at": 1, **message})
     stream.feed(PING)
     said = stream.feed(sent)
-    assert type(stream.failure) is UpstreamOverloaded
+    assert type(stream.failure) is UpstreamNotReady
     assert (stream.failure.status, stream.failure.code) == (503, "upstream_not_configured")
     assert deltas(said) == []  # so nothing was committed before
 
@@ -297,7 +297,7 @@ def test_case_22_a_failed_workflow_is_an_error(name: str) -> None:
     for make in (streamed, whole):
         stream = make(of_wire(name))
         told(stream, [wire(name)])
-        assert type(stream.failure) is UpstreamError
+        assert type(stream.failure) is UpstreamFailed
         assert (stream.failure.status, stream.failure.code) == (502, "workflow_failed")
 
 

@@ -43,6 +43,9 @@ class Upstream(ABC):
     Settings: ClassVar[type[Any]]
     hears: ClassVar[frozenset[str]] = frozenset()
     """Request headers, in lower case, that mean something to this kind."""
+    stops_by_name: ClassVar[bool] = False
+    """Whether the platform goes on with an answer nobody waits for until it is told to stop, by a name that it
+    gives with its first event."""
 
     prompt: Prompt
     settings: Any
@@ -50,6 +53,8 @@ class Upstream(ABC):
     model: str
     """The model to ask the upstream for; the client's own name for it is in the envelope."""
     caller: Caller = ANYBODY
+    base_url: str = ""
+    """Where the platform is asked: addresses in an answer may be relative to it."""
     done: bool = False
     headers: Mapping[str, str] = {}
     """What the platform tells in headers of our answer, known at the latest with the first event it emits."""
@@ -57,6 +62,11 @@ class Upstream(ABC):
     def prepare(self) -> Plan[None] | None:
         """What has to be done before the question can be asked."""
         return None
+
+    @classmethod
+    def address(cls, base_url: str) -> str:
+        """The base address that paths can be put after, from the forms in which people write it."""
+        return base_url
 
     @classmethod
     def credential(cls, settings: Any, base_url: str) -> Credential | None:
@@ -91,6 +101,11 @@ class Upstream(ABC):
         ``done`` is no help in deciding: it is also set when it was us who ended the answer.
         """
         return None
+
+    @property
+    def will_be_named(self) -> bool:
+        """Whether the question has been asked and the name, by which it could be stopped, is still to come."""
+        return False
 
     def settle(self) -> Plan[None] | None:
         """What to do when the answer has ended, completely or not, and its reader has it."""

@@ -27,6 +27,7 @@ from translators.errors import (
     Unauthenticated,
     UpstreamAuthFailed,
     UpstreamError,
+    UpstreamFailed,
     UpstreamMalformed,
     UpstreamOverloaded,
     UpstreamRejected,
@@ -101,6 +102,7 @@ _FILTER = _as(UpstreamRejected, "content_filter")
 _NOT_FOUND = _as(NotFound, "not_found")
 _NO_MODEL = _as(NotFound, "model_not_found")
 _FAILED = _as(UpstreamError)
+_RUN_FAILED = _as(UpstreamFailed)
 _TIMED_OUT = _as(UpstreamTimeout)
 _OVER = _as(Conflict, "chat_not_cancellable")
 
@@ -131,7 +133,7 @@ _BY_CODE: dict[int, _Make] = {
     103200003: _NOT_FOUND,
     103200005: _OVER,
     700012006: _unauthorised,
-    720701013: _FAILED,
+    720701013: _RUN_FAILED,
     720702001: _PARAMETER,
     720702002: _PARAMETER,
     720702004: _NOT_FOUND,
@@ -207,7 +209,7 @@ def _maker(code: int) -> _Make | None:
     if make is None and 4000 <= code < 5000:
         return _as(UpstreamRejected, f"coze_{code}")
     if make is None and 700_000_000 <= code < 800_000_000:
-        return _FAILED
+        return _RUN_FAILED
     return make
 
 

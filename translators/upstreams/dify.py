@@ -52,8 +52,10 @@ class Dify(DifyAnswer):
     defaults: ClassVar[dict[str, Any]] = {"base_url": "https://api.dify.ai/v1"}
     Settings: ClassVar[type[Any]] = DifySettings
     hears: ClassVar[frozenset[str]] = frozenset(("x-conversation-id",))
+    stops_by_name: ClassVar[bool] = True
 
     _question: Question | None = field(default=None, init=False)
+    _called: bool = field(default=False, init=False)
     _kind: str = field(default="chat", init=False)
     """The kind of app that is asked."""
     _others: list[str] = field(factory=list, init=False)
@@ -160,6 +162,7 @@ class Dify(DifyAnswer):
         question = self._read()
         body = {"inputs": {}, "response_mode": "streaming", "user": question.user}
         path = self._ASK[self._kind](self, question, body)
+        self._called = True
         return Call("POST", path, wirejson.dumps(body), self._headers())
 
     def asked(self) -> None:
@@ -253,6 +256,10 @@ class Dify(DifyAnswer):
         if self._over or not task or self._question is None:
             return None
         return self._by_user("POST", _STOP[self._kind].format(task), self._question)
+
+    @property
+    def will_be_named(self) -> bool:
+        return self._called and not self._over and not self._ids.get("task_id")
 
     def settle(self) -> Plan[None] | None:
         return None if self._question is None else self._settle(self._question)

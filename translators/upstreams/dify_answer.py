@@ -54,9 +54,6 @@ Read: TypeAlias = Callable[[Any, Mapping[str, Any], bytes, Emit], None]
 
 @define(eq=False)
 class DifyAnswer(Upstream):
-    base_url: str = ""
-    """Where the app is asked: addresses of files are relative to it."""
-
     _template: Template = field(factory=lambda: Template(_ANSWER), init=False)
     _words: Words = field(init=False)
     _source: Any = field(default=None, init=False)

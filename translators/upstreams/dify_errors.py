@@ -29,7 +29,9 @@ from translators.errors import (
     Unauthenticated,
     UpstreamAuthFailed,
     UpstreamError,
+    UpstreamFailed,
     UpstreamMalformed,
+    UpstreamNotReady,
     UpstreamOverloaded,
     UpstreamRejected,
     UpstreamTimeout,
@@ -203,13 +205,11 @@ def _completion(said: Said) -> GatewayError:
 
 def _run_failed(said: Said) -> GatewayError:
     reason = clean(said.message.removeprefix("Run failed:"), _LONGEST) or "no reason was given"
-    return _provider(said) or UpstreamError(f"The run failed at Dify: {reason}", code="workflow_failed")
+    return _provider(said) or UpstreamFailed(f"The run failed at Dify: {reason}", code="workflow_failed")
 
 
 def _not_configured(said: Said) -> GatewayError:
-    return UpstreamOverloaded(
-        f"The app's model is not set up at Dify: {said.words}", code="upstream_not_configured"
-    )
+    return UpstreamNotReady(f"The app's model is not set up at Dify: {said.words}")
 
 
 def _not_found(said: Said) -> GatewayError:

@@ -36,7 +36,9 @@ def test_anything_else_is_a_failure(reply: Reply, kind: type[GatewayError], word
     assert str(raised.value) == words
 
 
-@pytest.mark.parametrize(("id", "words"), [("75", "account 75"), (75, "account 75"), (None, "account without an id")])
+@pytest.mark.parametrize(
+    ("id", "words"), [("75", "account 75"), (75, "account 75"), (None, "account without an id")]
+)
 def test_coze_says_whose_token_it_is(id: object, words: str) -> None:
     errands = Errands([good({"user_id": id, "user_name": "ada"})])
     assert errands.carry_out(Coze.check(CozeSettings())) == words
