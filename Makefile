@@ -32,13 +32,17 @@ demo: install
 	@exec $(BIN)/deltawire demo
 
 lint: $(VENV)/.tested
-	$(BIN)/ruff check proxy translators tests bench
-	$(BIN)/ruff format --check proxy translators tests bench
+	$(BIN)/ruff check proxy translators tests bench examples
+	$(BIN)/ruff format --check proxy translators tests bench examples
 	$(BIN)/mypy
 
+# Tests that only compute give way to those that wait for sockets, and both run at once: a machine has two cores.
+COMPUTING := $(addprefix tests/,fuzz framing surfaces translators upstreams)
 test: lint
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	@log=$$(mktemp); nice $(BIN)/coverage run -m pytest $(COMPUTING) > $$log 2>&1 & computing=$$!; \
+		$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(COMPUTING)); waiting=$$?; \
+		wait $$computing; computing=$$?; cat $$log; rm $$log; test $$waiting = 0 -a $$computing = 0
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --include='translators/*' --fail-under=100
 	$(BIN)/coverage report --include='proxy/*' --fail-under=90

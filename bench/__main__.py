@@ -32,7 +32,7 @@ from bench.processes import Cpus
 from bench.report import Row, options, progress, table
 from bench.service import Service
 from bench.targets import Place
-from bench.wires import DIALECTS
+from bench.wires import DIALECTS, chosen, let_choose
 
 COLUMNS = (
     "upstream", "case", "target", "added_first_p50_us", "added_lag_p50_us", "lag_p99_us", "cpu_us_per_frame",
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     wanted = parser.parse_args(arguments)
     if not sys.platform.startswith("linux"):
         parser.error("CPU accounting and epoll need Linux")
-    cases = _chosen(parser, wanted)
+    cases, names = _chosen(parser, wanted), chosen(parser, wanted)
     only = wanted.only.split(",") if wanted.only else list(targets.ALL)
     unknown = set(only) - set(targets.ALL)
     if unknown:
@@ -53,13 +53,14 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))  # suspended targets must not be left behind
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    rows = [row for upstream in DIALECTS for row in _measured(upstream, cases, only, wanted)]
+    rows = [row for upstream in names for row in _measured(upstream, cases, only, wanted)]
     _publish(rows, wanted, arguments)
     return 1 if any(row.get("defects") for row in rows) else 0
 
 
 def _parser() -> ArgumentParser:
     parser = options("bench", "The gateway beside no gateway, nginx and its peers: latency, CPU, memory.")
+    let_choose(parser)
     parser.add_argument("--only", metavar="NAMES", help=f"some of {','.join(targets.ALL)}")
     parser.add_argument("--tests", metavar="NAMES", help=f"some of {','.join(case.name for case in FULL)}")
     parser.add_argument("--rounds", type=int, default=1, metavar="N", help="rounds to take medians of")

@@ -29,7 +29,7 @@ from bench.judge import judge
 from bench.load import Recording
 from bench.plan import Plan
 from bench.processes import ROOT, Cpus, pinned
-from bench.wires import Dialect
+from bench.wires import DIALECTS, Dialect
 
 CACHE = ROOT / ".cache" / "bench"
 _SOURCES = Path(__file__).parent / "engine"
@@ -204,6 +204,7 @@ class StandIn:
 
 @contextmanager
 def standin(generator: Generator, dialect: Dialect, size: int, cpus: Cpus) -> Iterator[StandIn]:
+    """Speaks the dialect, and beside it that of clients, for which a target that translates nothing asks."""
     with tempfile.TemporaryDirectory() as home:
         files = _files(dialect, size, Path(home)) if generator.plays_files else []
         process = _spawn([*generator.standin, *files], cpus.harness)
@@ -222,13 +223,17 @@ def standin(generator: Generator, dialect: Dialect, size: int, cpus: Cpus) -> It
 
 
 def _files(dialect: Dialect, size: int, home: Path) -> list[str]:
-    """The dialect's bytes, and where in a token's its text begins."""
+    """The bytes of each dialect, and where in a token's its text begins."""
     piece = Plan(1, "0", size=size).piece(0, 0)
-    token = dialect.token(piece)
-    for name, data in (("opening", dialect.opening), ("token", token), ("closing", dialect.closing)):
-        (home / name).write_bytes(data)
-    paths = [str(home / name) for name in ("opening", "token", "closing")]
-    return [dialect.path, dialect.content_type, *paths, str(token.index(piece)), str(size)]
+    said = [str(size)]
+    for number, one in enumerate({known.path: known for known in (dialect, DIALECTS["openai"])}.values()):
+        token = one.token(piece)
+        parts = {"opening": one.opening, "token": token, "closing": one.closing}
+        for name, data in parts.items():
+            (home / f"{name}-{number}").write_bytes(data)
+        paths = [str(home / f"{name}-{number}") for name in parts]
+        said += [one.path, one.content_type, *paths, str(token.index(piece))]
+    return said
 
 
 def _spawn(command: Sequence[str], cpu: int | None) -> subprocess.Popen[bytes]:

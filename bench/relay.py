@@ -27,11 +27,18 @@ from bench.load import Client, Load
 from bench.plan import Plan
 from bench.processes import Cpus, Process, Usage, gateway, pinned, standin
 from bench.report import Row, options, progress, publish
-from bench.wires import DIALECTS
+from bench.wires import COZE_BOT, chosen, let_choose
 
 MODEL = "bench"
 CHAT = "/v1/chat/completions"
-ENVIRONMENT = {"openai": {"LLAMA_BASE_URL": "http://127.0.0.1:{port}/v1", "LLAMA_MODELS": MODEL}}
+ENVIRONMENT = {
+    "openai": {"LLAMA_BASE_URL": "http://127.0.0.1:{port}/v1", "LLAMA_MODELS": MODEL},
+    "coze": {
+        "COZE_BASE_URL": "http://127.0.0.1:{port}",
+        "COZE_API_KEY": "pat_bench",
+        "COZE_BOT_ID": COZE_BOT,
+    },
+}
 """What tells the gateway where the platform is."""
 SOME = 10
 """Fewer first tokens than this are an anecdote."""
@@ -198,11 +205,12 @@ def _middle(rows: list[Row]) -> Row:
 def main(arguments: list[str]) -> int:
     parser = options("bench.relay", "What the gateway adds to a stream: latency and CPU, loop against tap.")
     parser.add_argument("--rounds", type=int, default=None, metavar="N", help="rounds to take medians of")
+    let_choose(parser)
     wanted = parser.parse_args(arguments)
     if not sys.platform.startswith("linux"):
         parser.error("CPU accounting and epoll need Linux")
     shapes, rounds = (QUICK, wanted.rounds or 1) if wanted.quick else (FULL, wanted.rounds or 3)
-    rows = [row for upstream in DIALECTS for row in _measured(upstream, shapes, rounds)]
+    rows = [row for upstream in chosen(parser, wanted) for row in _measured(upstream, shapes, rounds)]
     publish(rows, COLUMNS, wanted.json)
     return 1 if any(row["defects"] for row in rows) else 0
 
@@ -213,7 +221,7 @@ def _measured(upstream: str, shapes: tuple[Shape, ...], rounds: int) -> list[Row
     with ExitStack() as running:
         source = running.enter_context(standin(cpus))
         environment = {name: value.format(port=source.port) for name, value in ENVIRONMENT[upstream].items()}
-        targets = [Target("direct", DIALECTS[upstream].path, source.port)]
+        targets = [Target("direct", CHAT, source.port)]
         for relay, loop in WAYS:
             process = running.enter_context(gateway(["--relay", relay, "--loop", loop], environment, cpus))
             targets.append(Target(f"{relay}-{loop}", CHAT, process.port, process))

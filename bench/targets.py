@@ -17,7 +17,7 @@ import orjson
 from attrs import Factory, frozen
 
 from bench.processes import ROOT
-from bench.wires import DIALECTS
+from bench.wires import COZE_BOT
 
 PEERS = ROOT / ".cache" / "peers"
 MODEL = "bench"
@@ -35,8 +35,12 @@ class Place:
     home: Path
 
     @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.upstream_port}"
+
+    @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.upstream_port}/v1"
+        return f"{self.origin}/v1"
 
 
 @frozen
@@ -75,14 +79,21 @@ GATEWAY_ENVIRONMENT = {
         "LLAMA_BASE_URL": "{base_url}",
         "LLAMA_MODELS": MODEL,
         "DELTAWIRE_UPSTREAM_LLAMA_MAX_CONCURRENCY": "10000",
-    }
+    },
+    "coze": {
+        "COZE_BASE_URL": "{origin}",
+        "COZE_API_KEY": "pat_bench",
+        "COZE_BOT_ID": COZE_BOT,
+        "DELTAWIRE_UPSTREAM_COZE_MAX_CONCURRENCY": "10000",
+    },
 }
 """What tells the gateway where each platform is, and that it takes more streams at once than the 1,000 of the
 default."""
 
 
 def direct(upstream: str, place: Place) -> Target:
-    return Target("direct", path=DIALECTS[upstream].path)
+    """Who does not translate is asked for the clients' own dialect, whatever the upstream is."""
+    return Target("direct")
 
 
 _NGINX = """\
@@ -113,7 +124,6 @@ def nginx(upstream: str, place: Place) -> Target:
         "nginx",
         (program, "-e", f"{place.home}/error.log", "-c", f"{place.home}/nginx.conf"),
         files={"nginx.conf": config},
-        path=DIALECTS[upstream].path,
         version=_said([program, "-v"]).rpartition("/")[2],
     )
 
@@ -121,7 +131,8 @@ def nginx(upstream: str, place: Place) -> Target:
 def deltawire(upstream: str, place: Place, flags: tuple[str, ...] = ()) -> Target:
     """``deltawire serve`` as it comes, with a key."""
     told = {
-        name: value.format(base_url=place.base_url) for name, value in GATEWAY_ENVIRONMENT[upstream].items()
+        name: value.format(base_url=place.base_url, origin=place.origin)
+        for name, value in GATEWAY_ENVIRONMENT[upstream].items()
     }
     return Target(
         "deltawire",

@@ -16,14 +16,14 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import orjson
 from attrs import frozen
 
 from bench.report import Row, options, progress, publish
-from bench.wires import DIALECTS, Case, Dialect
+from bench.wires import DIALECTS, Case, Dialect, chosen, let_choose
 from translators.ids import Envelope
 from translators.request import Prompt
 from translators.stream import Stream
@@ -52,14 +52,16 @@ QUICK = Effort(frames=512, rounds=3)
 
 def main(arguments: list[str]) -> int:
     parser = options("bench.translate", "What retelling one frame costs, without sockets.")
+    let_choose(parser)
     wanted = parser.parse_args(arguments)
     effort = QUICK if wanted.quick else FULL
-    publish(list(_rows(effort)), COLUMNS, wanted.json)
+    publish(list(_rows(effort, chosen(parser, wanted))), COLUMNS, wanted.json)
     return 0
 
 
-def _rows(effort: Effort) -> Iterator[Row]:
-    for upstream, dialect in DIALECTS.items():
+def _rows(effort: Effort, names: Sequence[str]) -> Iterator[Row]:
+    for upstream in names:
+        dialect = DIALECTS[upstream]
         progress(f"{upstream}: {effort.frames} frames a round, best of {effort.rounds}")
         for surface, (name, case) in itertools.product(SURFACES, dialect.cases.items()):
             for per_feed in PER_FEED:
@@ -91,7 +93,8 @@ def _stream(upstream: str, surface: str) -> Stream:
     kind = UPSTREAMS[upstream]
     question = {"model": "bench", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
     envelope = Envelope("chatcmpl-bench", 1700000000, "bench")
-    asked = kind(Prompt.from_chat(question), kind.Settings(), envelope, "bench")
+    settings = kind.Settings(**DIALECTS[upstream].settings)
+    asked = kind(Prompt.from_chat(question), settings, envelope, "bench")
     return Stream(asked.framing(), asked, SURFACES[surface](envelope))
 
 

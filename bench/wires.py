@@ -3,15 +3,19 @@
 ``opening``, ``token`` and ``closing`` are all that a stand-in needs to stream words. ``cases`` are kinds of
 frames that cost differently to translate; a case is told the frame's number and the piece of text that the
 frame has to carry, so that what comes out can be compared with what went in.
+
+Coze repeats every answer in full before it ends. A stand-in that plays fixed bytes cannot, so it repeats something
+else, and a reader who compares it with what was streamed drops it as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import orjson
-from attrs import frozen
+from attrs import Factory, frozen
 
 Framed: TypeAlias = Callable[[int, str], bytes]
 
@@ -33,6 +37,8 @@ class Dialect:
     """A frame for plain ASCII that needs no escapes."""
     closing: bytes
     cases: dict[str, Case]
+    settings: Mapping[str, Any] = Factory(dict)
+    """What the kind of upstream has to be told before it can be asked anything."""
 
 
 _HEAD = b'{"id":"chatcmpl-up-1","object":"chat.completion.chunk","created":1700000000,"model":"llama-3",'
@@ -78,6 +84,55 @@ def _openai_logprobs(number: int, piece: str) -> bytes:
 
 _USAGE = b'"usage":{"prompt_tokens":12,"completion_tokens":34,"total_tokens":46}'
 
+COZE_BOT = "7512000000000000001"
+_COZE_IDS: dict[str, str] = {"conversation_id": "7512000000000000100", "bot_id": COZE_BOT}
+_COZE_SECTION: dict[str, str] = {"chat_id": "7512000000000000101", "section_id": "7512000000000000100"}
+
+
+def _coze(name: str, document: Any, colon: bytes = b":") -> bytes:
+    data = document if isinstance(document, bytes) else orjson.dumps(document)
+    return b"event%b%b\ndata%b%b\n\n" % (colon, name.encode(), colon, data)
+
+
+def _coze_chat(status: str, given: int = 0) -> bytes:
+    usage = {"token_count": 12 + given, "output_count": given, "input_count": 12}
+    chat = {
+        "id": _COZE_SECTION["chat_id"],
+        **_COZE_IDS,
+        "created_at": 1700000000,
+        "status": status,
+        "usage": usage,
+    }
+    return _coze(f"conversation.chat.{status}", chat)
+
+
+def _coze_message(content: str, kind: str = "answer", **more: Any) -> dict[str, Any]:
+    said = {"role": "assistant", "type": kind, "content": content, "content_type": "text"}
+    return {"id": "7512000000000000102", **_COZE_IDS, **said, **_COZE_SECTION, **more}
+
+
+_COZE_DELTA = "conversation.message.delta"
+_COZE_BEFORE, _, _COZE_AFTER = _coze(_COZE_DELTA, _coze_message("\0")).partition(orjson.dumps("\0"))
+
+
+def _coze_token(words: bytes) -> bytes:
+    return _COZE_BEFORE + b'"' + words + b'"' + _COZE_AFTER
+
+
+def _coze_words(number: int, piece: str) -> bytes:
+    return _coze(_COZE_DELTA, _coze_message(piece))
+
+
+def _coze_unlike(number: int, piece: str) -> bytes:
+    """Every frame carries something of its own beside its words."""
+    return _coze(_COZE_DELTA, _coze_message(piece, meta_data={"number": str(number)}))
+
+
+def _coze_spaced(number: int, piece: str) -> bytes:
+    """As other writers of the platform put it."""
+    return _coze(_COZE_DELTA, _coze_message(piece), b": ")
+
+
 DIALECTS: dict[str, Dialect] = {
     "openai": Dialect(
         path="/v1/chat/completions",
@@ -98,4 +153,34 @@ DIALECTS: dict[str, Dialect] = {
             "verbatim": Case(" tokens", _openai_logprobs),
         },
     ),
+    "coze": Dialect(
+        path="/v3/chat",
+        content_type="text/event-stream",
+        opening=_coze_chat("created") + _coze_chat("in_progress"),
+        token=_coze_token,
+        closing=_coze("conversation.message.completed", _coze_message("all of it"))
+        + _coze("conversation.message.completed", _coze_message("", "verbose", id="7512000000000000103"))
+        + _coze_chat("completed", 34)
+        + _coze("done", b'"[DONE]"'),
+        cases={
+            "ascii": Case(" tokens", _coze_words),
+            "escapes": Case('\n„Grüße“ "数据" 🙂', _coze_words),
+            "unlike": Case(" tokens", _coze_unlike),
+            "spaced": Case(" tokens", _coze_spaced),
+        },
+        settings={"bot_id": COZE_BOT},
+    ),
 }
+
+
+def let_choose(parser: ArgumentParser) -> None:
+    parser.add_argument("--upstreams", metavar="NAMES", help=f"some of {','.join(DIALECTS)}")
+
+
+def chosen(parser: ArgumentParser, wanted: Namespace) -> list[str]:
+    """The platforms to measure with."""
+    names = wanted.upstreams.split(",") if wanted.upstreams else list(DIALECTS)
+    unknown = [name for name in names if name not in DIALECTS]
+    if unknown:
+        parser.error(f"no such upstream: {', '.join(unknown)}; there are {', '.join(DIALECTS)}")
+    return names

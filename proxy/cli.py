@@ -181,7 +181,7 @@ def demo(**flags: Any) -> None:
 
 @cli.command()
 @_config_flag
-@click.option("--online", is_flag=True, help="Ask each upstream for its models, too.")
+@click.option("--online", is_flag=True, help="Ask each upstream whether it answers, too.")
 @_flags()
 def check(config: Path | None, online: bool, **flags: Any) -> None:
     """Print every setting with its origin, secrets masked, and say whether `serve` would start.

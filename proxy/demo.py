@@ -1,16 +1,19 @@
 """``deltawire demo``: a gateway that needs nothing, to look at and to develop clients against.
 
-``demo`` is the built-in model. ``openai-demo`` speaks the same words over a real socket: a stand-in server is
-started beside the gateway and configured like any other upstream.
+``demo`` is the built-in model. The others speak the same words over real sockets: a stand-in for each platform is
+started beside the gateway and configured like any other upstream. ``openai-demo`` is an OpenAI-shaped server,
+``coze-demo`` a bot and ``coze-workflow-demo`` a workflow of a Coze account.
 """
 
 from __future__ import annotations
 
-from proxy.config import Alias, Config, Log, Server, Upstream
+from proxy.config import Alias, Config, Log, Secret, Server, Upstream
 from proxy.logs import set_up
 from proxy.server import Serving, run_until_signal, until_signal
+from proxy.simulators.coze import DEMO_BOT, DEMO_TOKEN, DEMO_WORKFLOW, CozeStandIn
 from proxy.simulators.openai import Knobs, OpenAIStandIn
 from translators.upstreams.builtin import BuiltinSettings
+from translators.upstreams.coze_settings import CozeSettings
 from translators.upstreams.openai import OpenAISettings
 
 PACE = 0.03
@@ -31,15 +34,23 @@ deltawire serves {url}   (Ctrl-C stops it)
 """
 
 
-def demo_config(host: str, port: int, stand_in: str) -> Config:
-    openai = OpenAISettings()
+def demo_config(host: str, port: int, openai: str, coze: str) -> Config:
+    """A gateway in front of the stand-ins at these addresses."""
+    plain = OpenAISettings()
+    bot = CozeSettings(bot_id=DEMO_BOT, workflow_id=DEMO_WORKFLOW)
+    workflow = CozeSettings(bot_id=DEMO_BOT, workflow_id=DEMO_WORKFLOW, model_type="workflow")
     return Config(
         server=Server(host=host, port=port),
         upstreams={
             "demo": Upstream("demo", "builtin", models=("demo",), options=BuiltinSettings(pace=PACE)),
-            "stand-in": Upstream("stand-in", "openai", base_url=stand_in, options=openai),
+            "stand-in": Upstream("stand-in", "openai", base_url=openai, options=plain),
+            "coze": Upstream("coze", "coze", base_url=coze, api_key=Secret(DEMO_TOKEN), options=bot),
         },
-        models={"openai-demo": Alias("stand-in", STAND_IN_MODEL, openai)},
+        models={
+            "openai-demo": Alias("stand-in", STAND_IN_MODEL, plain),
+            "coze-demo": Alias("coze", None, bot),
+            "coze-workflow-demo": Alias("coze", None, workflow),
+        },
         default_upstream="demo",
     )
 
@@ -50,8 +61,9 @@ def run(host: str, port: int) -> int:
 
 
 async def _demonstrate(host: str, port: int) -> int:
-    async with OpenAIStandIn(knobs=Knobs(delay=PACE)) as stand_in:
-        serving = Serving(demo_config(host, port, stand_in.url))
+    async with OpenAIStandIn(knobs=Knobs(delay=PACE)) as openai, CozeStandIn() as coze:
+        coze.knobs.delay = coze.workflows[DEMO_WORKFLOW].delay = PACE
+        serving = Serving(demo_config(host, port, openai.url, coze.url))
         if not await serving.listen():
             return 1
         print(GREETING.format(url=serving.url, models=", ".join(serving.gateway.models())), flush=True)

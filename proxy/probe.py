@@ -1,9 +1,9 @@
 """Ask every upstream whether it is there: ``deltawire check --online``.
 
-Each kind says what to ask (``Upstream.check``); most are asked for their models. All are asked at once, over the same
-wire as questions, so with the upstream's own key, headers and credential, and within a short time. What comes back
-is a ``Probe`` and never an exception; its words hold neither key nor address. An upstream without an address is
-answered for here, by the gateway itself.
+Each kind says what to ask (``Upstream.check``); most are asked for their models. All are asked at once, over a wire
+like that of questions, so with the upstream's own key, headers and credential, and within a short time. What comes
+back is a ``Probe`` and never an exception; its words hold neither key nor address. An upstream without an address
+is answered for here, by the gateway itself.
 """
 
 from __future__ import annotations

@@ -1,20 +1,27 @@
 /* The upstream of a measurement: plays the frames it is given, at the pace each request asks for.
  *
- *     standin PATH CONTENT_TYPE OPENING TOKEN CLOSING PLACE SIZE
+ *     standin SIZE { PATH CONTENT_TYPE OPENING TOKEN CLOSING PLACE } ...
  *
- * OPENING, TOKEN and CLOSING are files with the bytes of one dialect; the text of TOKEN begins at PLACE and is
- * SIZE bytes long: T, a stamp of 19 digits, a hyphen, a number of 7 digits, filler. This program writes the
- * stamp and the number and knows nothing else about any dialect. The request's body says the plan in words
+ * OPENING, TOKEN and CLOSING are files with the bytes of the dialect that is asked for at PATH; the text of TOKEN
+ * begins at PLACE and is SIZE bytes long: T, a stamp of 19 digits, a hyphen, a number of 7 digits, filler. This
+ * program writes the stamp and the number and knows nothing else about any dialect. The request's body says the plan in words
  * (see bench/plan.py). A paced stream keeps its schedule; what cannot be written waits, and nothing new is
  * stamped meanwhile. Prints its port, then a line for each stream whose reader left early: "gone NAME NS".
  * Ends when its standard input does.
  */
 #include "common.h"
 
-enum { REQUEST = 1 << 16, MOST_FDS = 1 << 16, MOST_BATCH = 64 };
+enum { REQUEST = 1 << 16, MOST_FDS = 1 << 16, MOST_BATCH = 64, OF_DIALECT = 6, MOST_DIALECTS = 16 };
+
+typedef struct {
+    const char *path;
+    char *head, *closing, *frame;
+    size_t head_size, closing_size, frame_size, place;
+} Dialect;
 
 typedef struct {
     int fd;
+    const Dialect *dialect;
     char *request;
     size_t got;
     int streaming, closing_sent, wants_out, heap_place; /* heap_place 0: not scheduled */
@@ -24,9 +31,8 @@ typedef struct {
     size_t rest_size, rest_done;
 } Stream;
 
-static const char *path;
-static char *head, *closing, *frame;
-static size_t head_size, closing_size, frame_size, place;
+static Dialect dialects[MOST_DIALECTS];
+static int known;
 static long text_size;
 static int poller;
 static Stream *streams[MOST_FDS];
@@ -99,20 +105,21 @@ static void digits(char *at, uint64_t value, int count) {
 
 static void send_frames(Stream *stream, long count) {
     static char many[MOST_BATCH * 4096];
+    const Dialect *dialect = stream->dialect;
     uint64_t now = now_ns();
     for (long i = 0; i < count; i++) {
-        char *one = many + (size_t)i * frame_size;
-        memcpy(one, frame, frame_size);
-        digits(one + place + 1, now, STAMP_DIGITS);
-        digits(one + place + 2 + STAMP_DIGITS, (uint64_t)stream->sent++, NUMBER_DIGITS);
+        char *one = many + (size_t)i * dialect->frame_size;
+        memcpy(one, dialect->frame, dialect->frame_size);
+        digits(one + dialect->place + 1, now, STAMP_DIGITS);
+        digits(one + dialect->place + 2 + STAMP_DIGITS, (uint64_t)stream->sent++, NUMBER_DIGITS);
     }
-    send_now(stream, many, (size_t)count * frame_size);
+    send_now(stream, many, (size_t)count * dialect->frame_size);
 }
 
 static void finish(Stream *stream) {
     unschedule(stream);
     stream->streaming = 0;
-    send_now(stream, closing, closing_size);
+    send_now(stream, stream->dialect->closing, stream->dialect->closing_size);
     if (!stream->rest_size) watch(stream, 0);
 }
 
@@ -168,21 +175,29 @@ static void refuse(Stream *stream) {
     send_now(stream, answer, sizeof answer - 1);
 }
 
+static const Dialect *asked_for(const char *line) {
+    const char *asked = strchr(line, ' ');
+    for (const Dialect *dialect = dialects; asked && dialect < dialects + known; dialect++) {
+        size_t length = strlen(dialect->path);
+        if (!strncmp(asked + 1, dialect->path, length) && asked[1 + length] == ' ') return dialect;
+    }
+    return NULL;
+}
+
 static void begin(Stream *stream, const char *body) {
+    stream->dialect = asked_for(stream->request);
     stream->frames = word(body, "frames=", 0);
     stream->pace_us = word(body, " pace=", 0);
     stream->batch = word(body, " batch=", 1);
     stream->name = word(body, " name=", 0);
     stream->sent = 0;
-    size_t named = strlen(path);
-    const char *asked = strchr(stream->request, ' ');
-    if (!asked || strncmp(asked + 1, path, named) || asked[1 + named] != ' ' || stream->frames < 1
-        || stream->batch < 1 || stream->batch > MOST_BATCH || word(body, " size=", 0) != text_size) {
+    if (!stream->dialect || stream->frames < 1 || stream->batch < 1 || stream->batch > MOST_BATCH
+        || word(body, " size=", 0) != text_size) {
         refuse(stream);
         return;
     }
     stream->streaming = 1;
-    send_now(stream, head, head_size);
+    send_now(stream, stream->dialect->head, stream->dialect->head_size);
     stream->began = now_ns();
     advance(stream, stream->began);
 }
@@ -240,36 +255,38 @@ static int open_door(void) {
     return door;
 }
 
-static void prepare(char **given) {
-    size_t size, opening_size, token_size;
-    path = given[1];
-    char *opening = read_file(given[3], &opening_size), *token = read_file(given[4], &token_size);
-    head = need(malloc(opening_size + 512));
-    head_size = (size_t)sprintf(head, "HTTP/1.1 200 OK\r\nContent-Type: %.200s\r\nTransfer-Encoding: chunked\r\n\r\n%zx\r\n",
-                                given[2], opening_size);
-    memcpy(head + head_size, opening, opening_size);
-    memcpy(head + head_size + opening_size, "\r\n", 2);
-    head_size += opening_size + 2;
-    frame = need(malloc(token_size + 32));
-    size_t prefix = (size_t)sprintf(frame, "%zx\r\n", token_size);
-    memcpy(frame + prefix, token, token_size);
-    memcpy(frame + prefix + token_size, "\r\n", 2);
-    frame_size = prefix + token_size + 2;
-    place = prefix + (size_t)atol(given[6]);
-    text_size = atol(given[7]);
-    if (frame_size > 4096) die("a frame must not be longer than 4 KiB");
-    char *end = read_file(given[5], &size);
-    closing = need(malloc(size + 64));
-    closing_size = (size_t)sprintf(closing, "%zx\r\n", size);
-    memcpy(closing + closing_size, end, size);
-    memcpy(closing + closing_size + size, "\r\n0\r\n\r\n", 7);
-    closing_size += size + 7;
+static Dialect prepared(char **given) {
+    size_t opening_size, token_size, end_size;
+    char *opening = read_file(given[2], &opening_size), *token = read_file(given[3], &token_size);
+    char *end = read_file(given[4], &end_size);
+    Dialect made = {.path = given[0]};
+    made.head = need(malloc(opening_size + 512));
+    made.head_size = (size_t)sprintf(made.head, "HTTP/1.1 200 OK\r\nContent-Type: %.200s\r\nTransfer-Encoding: chunked\r\n\r\n%zx\r\n",
+                                     given[1], opening_size);
+    memcpy(made.head + made.head_size, opening, opening_size);
+    memcpy(made.head + made.head_size + opening_size, "\r\n", 2);
+    made.head_size += opening_size + 2;
+    made.frame = need(malloc(token_size + 32));
+    size_t prefix = (size_t)sprintf(made.frame, "%zx\r\n", token_size);
+    memcpy(made.frame + prefix, token, token_size);
+    memcpy(made.frame + prefix + token_size, "\r\n", 2);
+    made.frame_size = prefix + token_size + 2;
+    made.place = prefix + (size_t)atol(given[5]);
+    if (made.frame_size > 4096) die("a frame must not be longer than 4 KiB");
+    made.closing = need(malloc(end_size + 64));
+    made.closing_size = (size_t)sprintf(made.closing, "%zx\r\n", end_size);
+    memcpy(made.closing + made.closing_size, end, end_size);
+    memcpy(made.closing + made.closing_size + end_size, "\r\n0\r\n\r\n", 7);
+    made.closing_size += end_size + 7;
+    return made;
 }
 
 int main(int count, char **given) {
-    if (count != 8) die("usage: standin PATH CONTENT_TYPE OPENING TOKEN CLOSING PLACE SIZE");
+    if (count < 2 + OF_DIALECT || (count - 2) % OF_DIALECT || count > 2 + OF_DIALECT * MOST_DIALECTS)
+        die("usage: standin SIZE { PATH CONTENT_TYPE OPENING TOKEN CLOSING PLACE } ...");
     many_files();
-    prepare(given);
+    text_size = atol(given[1]);
+    for (int at = 2; at < count; at += OF_DIALECT) dialects[known++] = prepared(given + at);
     poller = epoll_create1(0);
     int door = open_door();
     struct epoll_event event = {EPOLLIN, {.fd = door}}, events[TURN];

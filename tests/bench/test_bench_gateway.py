@@ -35,7 +35,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("bench")
-    done = bench("--quick", "--only", "direct,nginx,deltawire", "--out", str(place))
+    done = bench("--quick", "--upstreams", "openai", "--only", "direct,nginx,deltawire", "--out", str(place))
     assert done.returncode == 0, done.stderr
     assert (place / "results.jsonl").read_text() == done.stdout
     return place
@@ -79,7 +79,13 @@ def test_a_run_is_no_worse_than_itself(out: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--only", "apache"), ("--tests", "nothing"), ("--quick", "--tests", "idle-5000")]
+    "arguments",
+    [
+        ("--only", "apache"),
+        ("--tests", "nothing"),
+        ("--quick", "--tests", "idle-5000"),
+        ("--upstreams", "openai,telex"),
+    ],
 )
 def test_a_wrong_name_is_a_mistake(arguments: tuple[str, ...]) -> None:
     done = bench(*arguments)

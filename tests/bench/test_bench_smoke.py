@@ -14,8 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def run(module: str, file: Path) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", module, "--quick", "--json", str(file)]
+def run(module: str, file: Path, *more: str) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", module, "--quick", "--json", str(file), *more]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=90)
     assert done.returncode == 0, done.stderr
     assert file.read_text() == done.stdout
@@ -37,7 +37,7 @@ def test_translate_has_a_figure_for_every_kind_of_frame(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(100)
 def test_relay_has_figures_for_every_way_and_no_defective_stream(tmp_path: Path) -> None:
-    rows = run("bench.relay", tmp_path / "rows.jsonl")
+    rows = run("bench.relay", tmp_path / "rows.jsonl", "--upstreams", "openai")
     ways = {"direct", "loop-asyncio", "loop-uvloop", "tap-asyncio", "tap-uvloop"}
     cases = {"first", "lockstep", "paced20", "paced100", "burst"}
     assert {(row["case"], row["target"]) for row in rows} == {(case, way) for case in cases for way in ways}

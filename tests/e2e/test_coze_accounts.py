@@ -18,14 +18,33 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from proxy.probe import probe
 from proxy.simulators.coze import CozeStandIn
 from proxy.simulators.coze_access import TOKEN_PATH, Access, OAuthApp
 from proxy.simulators.coze_knobs import Knobs, WorkflowKnobs
-from tests.e2e.coze_scene import BLUE_JAY, CHAT, DEMO_BOT, DEMO_SPACE, DEMO_TOKEN, Scene, coze_upstream, scene
+from tests.e2e.coze_scene import (
+    BLUE_JAY,
+    CHAT,
+    DEMO_BOT,
+    DEMO_SPACE,
+    DEMO_TOKEN,
+    Scene,
+    configured,
+    coze_upstream,
+    environment,
+    scene,
+)
 from tests.e2e.sdk_setup import Serve, asking, hosted, sdk
+from tests.support.gateway import config_of
 from tests.support.raw import ask, question
 
 KEPT = "/v1/conversations"
+
+
+@pytest.fixture(scope="module")
+def here() -> Iterator[Scene]:
+    with scene() as running:
+        yield running
 
 
 # The service identity.
@@ -85,6 +104,21 @@ async def test_a_token_is_renewed_before_it_ends(rsa_pem: str):
         time.sleep(1.1)
         assert await ask_at_once(here.gateway.url, 20) == [200] * 20
         assert len(stand_in.heard(TOKEN_PATH)) == 2
+
+
+async def test_a_check_online_asks_whose_token_it_is(rsa_pem: str, here: Scene):
+    url = here.stand_in.url
+    (good,) = await probe(configured(environment(url)))
+    assert (good.ok, good.detail) == (True, "account 7512000000000000005")
+    for status in (401, 200):
+        here.stand_in.platform.auth_status = status
+        (bad,) = await probe(configured(environment(url, COZE_API_KEY="pat_wrong_secret")))
+        assert not bad.ok and "refused the gateway's credential" in bad.detail
+        assert "coze code 4100, logid" in bad.detail and "secret" not in bad.detail
+    with identified(rsa_pem) as stand_in:
+        app = coze_upstream(stand_in.url, **identity(rsa_pem))
+        (signed,) = await probe(config_of(app))
+        assert (signed.ok, signed.detail) == (True, "account 1130")
 
 
 # The clients' own keys.
@@ -177,12 +211,6 @@ def test_without_a_space_only_configured_models_are_listed():
 
 
 # Conversations.
-
-
-@pytest.fixture(scope="module")
-def here() -> Iterator[Scene]:
-    with scene() as running:
-        yield running
 
 
 def test_conversations_are_created_shown_and_deleted_by_the_sdk(here: Scene):

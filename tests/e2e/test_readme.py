@@ -173,7 +173,7 @@ def test_serve(block: Block, tmp_path: Path):
     assert [model["id"] for model in orjson.loads(models.stdout)["data"]] == ["llama3", "llama3.1"]
 
 
-@each("toml")
+@each("toml", "ollama")
 def test_the_file(block: Block, tmp_path: Path):
     (tmp_path / "deltawire.toml").write_text(block.code)
     (tmp_path / "keys.txt").write_text("one\ntwo\n")

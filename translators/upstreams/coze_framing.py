@@ -9,13 +9,15 @@ within it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from translators.errors import GatewayError
-from translators.framing.base import Frame, Framing
+from translators.framing.base import MAX_FRAME, Frame, Framing
 from translators.framing.sniff import Document, Page
 from translators.framing.sse import SSE
 
+_OPENING = re.compile(rb"event: ?([^ \n][^\n]{0,99})\ndata: ?\{")
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _PATIENCE = 4 * 1024  # so much white space is a stream that keeps itself alive
 _BRACE = ord("{")
@@ -23,18 +25,39 @@ _COLON = ord(":")
 
 
 class CozeEvents(SSE):
-    __slots__ = ()
+    """Most events have the name of the one before: what stands in front of their documents is remembered."""
+
+    __slots__ = ("_before", "_between", "_name", "_start")
+
+    def __init__(self, max_frame: int = MAX_FRAME) -> None:
+        super().__init__(max_frame)
+        self._before = b"\0"  # no stream begins so
+        self._between = b""
+        self._name = b""
+        self._start = 0
 
     def close(self) -> list[Frame]:
         return [frame for frame in super().close() if frame[1]]
 
     def _whole(self, whole: bytes) -> list[Frame]:
-        """Most often one event of two lines."""
-        if whole[:6] == b"event:" and whole.count(b"\n") == 3 and len(whole) <= self._max_frame:
-            name, _, data = whole.partition(b"\n")
-            if data[:5] == b"data:" and self.fault is None:
-                return [(_value(name, 6), _value(data[:-2], 5))]
+        if not whole.startswith(self._before):
+            self._learn(whole)
+        if len(whole) > self._max_frame or self.fault is not None or not whole.startswith(self._before):
+            return super()._whole(whole)
+        lines = whole.count(b"\n")
+        if lines == 3:
+            return [(self._name, whole[self._start : -2])]
+        datas = whole[self._start : -2].split(self._between)
+        if lines == 3 * len(datas) and whole.count(self._before) == len(datas):
+            return [(self._name, data) for data in datas]
         return super()._whole(whole)
+
+    def _learn(self, whole: bytes) -> None:
+        """What the first event begins with, if it is two lines: up to the brace with which its document begins."""
+        opening = _OPENING.match(whole)
+        if opening is not None:
+            self._before, self._name, self._start = opening[0], opening[1], opening.end() - 1
+            self._between = b"\n\n" + self._before[:-1]
 
     @staticmethod
     def _block(block: bytes, frames: list[Frame]) -> None:
