@@ -36,13 +36,18 @@ lint: $(VENV)/.tested
 	$(BIN)/ruff format --check proxy translators tests bench examples
 	$(BIN)/mypy
 
-# Tests that only compute give way to those that wait for sockets, and both run at once: a machine has two cores.
+# Three suites at once, for most tests wait: those that only compute, which give way, those from socket to socket, and
+# the others. Each tells its story when all have ended, the last one as it goes.
 COMPUTING := $(addprefix tests/,fuzz framing surfaces translators upstreams)
+PYTEST := $(BIN)/coverage run -m pytest
 test: lint
 	$(BIN)/coverage erase
-	@log=$$(mktemp); nice $(BIN)/coverage run -m pytest $(COMPUTING) > $$log 2>&1 & computing=$$!; \
-		$(BIN)/coverage run -m pytest $(addprefix --ignore=,$(COMPUTING)); waiting=$$?; \
-		wait $$computing; computing=$$?; cat $$log; rm $$log; test $$waiting = 0 -a $$computing = 0
+	@told=$$(mktemp -d); \
+		nice $(PYTEST) $(COMPUTING) > $$told/computing 2>&1 & computing=$$!; \
+		$(PYTEST) $(addprefix --ignore=,tests/e2e $(COMPUTING)) > $$told/others 2>&1 & others=$$!; \
+		$(PYTEST) tests/e2e; failed=$$?; \
+		wait $$computing || failed=1; wait $$others || failed=1; \
+		cat $$told/computing $$told/others; rm -r $$told; exit $$failed
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --include='translators/*' --fail-under=100
 	$(BIN)/coverage report --include='proxy/*' --fail-under=90
