@@ -136,7 +136,7 @@ def _host(upstream: str, cpus: Cpus, generator: Generator) -> Row:
 
 def _optimised() -> str:
     guided = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
-    return "profile-guided build" if guided else "built without profile guidance"
+    return "a profile-guided build" if guided else "not marked as a profile-guided build"
 
 
 def _setting(upstream: str, service: Service, problem: str) -> Row:

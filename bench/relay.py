@@ -38,6 +38,11 @@ ENVIRONMENT = {
         "COZE_API_KEY": "pat_bench",
         "COZE_BOT_ID": COZE_BOT,
     },
+    "dify": {
+        "DIFY_API_URL": "http://127.0.0.1:{port}/v1",
+        "DIFY_API_KEY": "app-bench",
+        "DELTAWIRE_UPSTREAM_DIFY_MODE": "advanced-chat",
+    },
 }
 """What tells the gateway where the platform is."""
 SOME = 10

@@ -86,6 +86,12 @@ GATEWAY_ENVIRONMENT = {
         "COZE_BOT_ID": COZE_BOT,
         "DELTAWIRE_UPSTREAM_COZE_MAX_CONCURRENCY": "10000",
     },
+    "dify": {
+        "DIFY_API_URL": "{base_url}",
+        "DIFY_API_KEY": "app-bench",
+        "DELTAWIRE_UPSTREAM_DIFY_MODE": "advanced-chat",
+        "DELTAWIRE_UPSTREAM_DIFY_MAX_CONCURRENCY": "10000",
+    },
 }
 """What tells the gateway where each platform is, and that it takes more streams at once than the 1,000 of the
 default."""

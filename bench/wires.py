@@ -10,6 +10,7 @@ else, and a reader who compares it with what was streamed drops it as well.
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -133,6 +134,74 @@ def _coze_spaced(number: int, piece: str) -> bytes:
     return _coze(_COZE_DELTA, _coze_message(piece), b": ")
 
 
+_DIFY_CHAT = {
+    "conversation_id": "c7f1e0c2-5b0e-4c6e-9a54-3f1d8b3f0a11",
+    "message_id": "9d2c1f60-8f0b-4b27-8e5d-7a4f3c2b1e22",
+    "created_at": 1700000000,
+    "task_id": "3b9e6a5d-1c2f-4d7a-9b8e-0f6a5c4d3e33",
+}
+_DIFY_RUN = {"workflow_run_id": "5e8d4c3b-2a1f-4e9d-8c7b-6a5f4e3d2c44", "task_id": _DIFY_CHAT["task_id"]}
+_DIFY_SELECTOR = ["llm1", "text"]
+
+
+def _dify(event: str, members: Mapping[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps({"event": event, **members}) + b"\n\n"
+
+
+def _dify_message(piece: str, **more: Any) -> dict[str, Any]:
+    said = {"id": _DIFY_CHAT["message_id"], "answer": piece, "from_variable_selector": _DIFY_SELECTOR}
+    return {**_DIFY_CHAT, **said, **more}
+
+
+_DIFY_BEFORE, _, _DIFY_AFTER = _dify("message", _dify_message("\0")).partition(orjson.dumps("\0"))
+
+
+def _dify_token(words: bytes) -> bytes:
+    return _DIFY_BEFORE + b'"' + words + b'"' + _DIFY_AFTER
+
+
+def _dify_words(number: int, piece: str) -> bytes:
+    return _dify("message", _dify_message(piece))
+
+
+def _dify_unlike(number: int, piece: str) -> bytes:
+    """Every frame carries something of its own beside its words."""
+    return _dify("message", _dify_message(piece, chunk_type=str(number)))
+
+
+def _dify_spaced(number: int, piece: str) -> bytes:
+    """As the first releases put it."""
+    document = {"event": "message", **_dify_message(piece)}
+    return b"data: " + json.dumps(document).encode() + b"\n\n"
+
+
+def _dify_chunk(number: int, piece: str) -> bytes:
+    """A workflow's words."""
+    return _dify(
+        "text_chunk", {**_DIFY_RUN, "data": {"text": piece, "from_variable_selector": _DIFY_SELECTOR}}
+    )
+
+
+_DIFY_NODE = {
+    "id": "e1",
+    "node_id": "n1",
+    "node_type": "knowledge-retrieval",
+    "title": "Search",
+    "index": 2,
+    "inputs": {"query": "hi"},
+    "outputs": {"result": [{"content": "x" * 1000}] * 20},
+    "status": "succeeded",
+}
+_DIFY_END_OF_NODE = _dify("node_finished", {**_DIFY_CHAT, **_DIFY_RUN, "data": _DIFY_NODE})
+
+
+def _dify_nodes(number: int, piece: str) -> bytes:
+    """Now and then after the end of a node that tells all it found, 20 KB of it."""
+    return (b"" if number % 8 else _DIFY_END_OF_NODE) + _dify_words(number, piece)
+
+
+_DIFY_USAGE = {"prompt_tokens": 12, "completion_tokens": 34, "total_tokens": 46}
+
 DIALECTS: dict[str, Dialect] = {
     "openai": Dialect(
         path="/v1/chat/completions",
@@ -169,6 +238,26 @@ DIALECTS: dict[str, Dialect] = {
             "spaced": Case(" tokens", _coze_spaced),
         },
         settings={"bot_id": COZE_BOT},
+    ),
+    "dify": Dialect(
+        path="/v1/chat-messages",
+        content_type="text/event-stream",
+        opening=b"event: ping\n\n"
+        + _dify(
+            "workflow_started", {**_DIFY_CHAT, **_DIFY_RUN, "data": {"id": _DIFY_RUN["workflow_run_id"]}}
+        ),
+        token=_dify_token,
+        closing=_dify("message_end", {**_DIFY_CHAT, "metadata": {"usage": _DIFY_USAGE}, "files": []})
+        + _dify("workflow_finished", {**_DIFY_CHAT, **_DIFY_RUN, "data": {"status": "succeeded"}}),
+        cases={
+            "ascii": Case(" tokens", _dify_words),
+            "escapes": Case('\n„Grüße“ "数据" 🙂', _dify_words),
+            "unlike": Case(" tokens", _dify_unlike),
+            "spaced": Case(" tokens", _dify_spaced),
+            "chunk": Case(" tokens", _dify_chunk),
+            "nodes": Case(" tokens", _dify_nodes),
+        },
+        settings={"mode": "advanced-chat"},
     ),
 }
 

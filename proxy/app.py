@@ -15,7 +15,7 @@ from proxy.gateway import Gateway
 from proxy.headers import EXPOSED, HEADERS, AnswerHeaders
 from proxy.keys import GATEWAY
 from proxy.middlewares import bearer, boundary, recording
-from proxy.routes import conversations, health, models, workflows
+from proxy.routes import audio, conversations, health, models, workflows
 from proxy.routes.chat import Chats
 
 CHAT = "/v1/chat/completions"
@@ -56,6 +56,8 @@ def build_app(config: Config, gateway: Gateway | None = None) -> web.Application
     app.router.add_routes(
         [
             web.post(CHAT, Chats(app[GATEWAY], app[HEADERS]).create),
+            web.post("/v1/audio/transcriptions", audio.transcriptions),
+            web.post("/v1/audio/speech", audio.speech),
             web.get("/v1/models", models.index, allow_head=False),
             web.get("/v1/models/{id:.+}", models.show, allow_head=False),
             web.get(KEPT, conversations.index, allow_head=False),

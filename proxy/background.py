@@ -42,10 +42,12 @@ class Background:
         return task
 
     async def close(self, patience: float) -> None:
-        """Wait so long for what is under way, then give it up."""
-        if not self._tasks:
-            return
-        _, late = await asyncio.wait(self._tasks, timeout=patience)
+        """Wait so long for what is under way and what that leads to, then give it up."""
+        now = asyncio.get_running_loop().time
+        until = now() + patience
+        while self._tasks and now() < until:
+            await asyncio.wait(self._tasks, timeout=until - now())
+        late = set(self._tasks)
         for task in late:
             task.cancel()
         if late:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from proxy.config import Upstream as UpstreamConfig
 from translators.errors import BadRequest, Unauthenticated
 from translators.upstreams.base import Upstream
 from translators.upstreams.plan import Caller
@@ -38,6 +39,11 @@ def owner_of(headers: Mapping[str, str]) -> str:
     ).hexdigest()
 
 
+def has_key(upstream: UpstreamConfig) -> bool:
+    """Whether the gateway has a credential of its own for it, wherever it is configured."""
+    return upstream.api_key is not None or any(name.lower() == "authorization" for name in upstream.headers)
+
+
 @frozen
 class Ears:
     """What of a request one kind of upstream, with these settings, wants to know."""
@@ -59,7 +65,8 @@ class Ears:
         for name, value in heard.items():
             if not _PRINTABLE.fullmatch(value):
                 raise BadRequest(f"The header {name} must be at most 1024 printable ASCII characters.")
-        return Caller(owner_of(headers), heard, self._key(headers) if self.passes_on else "")
+        key = self._key(headers) if self.passes_on else ""
+        return Caller(owner_of(headers), heard, key, self.passes_on)
 
     def _key(self, headers: Mapping[str, str]) -> str:
         key = key_of(headers)

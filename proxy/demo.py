@@ -2,7 +2,8 @@
 
 ``demo`` is the built-in model. The others speak the same words over real sockets: a stand-in for each platform is
 started beside the gateway and configured like any other upstream. ``openai-demo`` is an OpenAI-shaped server,
-``coze-demo`` a bot and ``coze-workflow-demo`` a workflow of a Coze account.
+``coze-demo`` a bot and ``coze-workflow-demo`` a workflow of a Coze account, ``dify-demo`` a chatflow,
+``dify-agent-demo`` an agent and ``dify-workflow-demo`` a workflow of a Dify server, each behind a key of its own.
 """
 
 from __future__ import annotations
@@ -11,13 +12,24 @@ from proxy.config import Alias, Config, Log, Secret, Server, Upstream
 from proxy.logs import set_up
 from proxy.server import Serving, run_until_signal, until_signal
 from proxy.simulators.coze import DEMO_BOT, DEMO_TOKEN, DEMO_WORKFLOW, CozeStandIn
+from proxy.simulators.dify import DifyStandIn
+from proxy.simulators.dify_apps import App, Variable
+from proxy.simulators.dify_apps import Knobs as DifyKnobs
 from proxy.simulators.openai import Knobs, OpenAIStandIn
 from translators.upstreams.builtin import BuiltinSettings
 from translators.upstreams.coze_settings import CozeSettings
+from translators.upstreams.dify_settings import DifySettings
 from translators.upstreams.openai import OpenAISettings
 
 PACE = 0.03
 STAND_IN_MODEL = "gpt-4o-mini"
+_FORM = (Variable("topic"), Variable("tone", "select", options=("dry", "warm")))
+DIFY_APPS = {
+    "dify": ("app-demo", App(name="Chatflow")),
+    "dify-agent": ("app-agent-demo", App("agent-chat", name="Agent")),
+    "dify-workflow": ("app-workflow-demo", App("workflow", name="Workflow", form=_FORM)),
+}
+"""For each upstream the key and the app behind it."""
 GREETING = """
 deltawire serves {url}   (Ctrl-C stops it)
 
@@ -34,7 +46,7 @@ deltawire serves {url}   (Ctrl-C stops it)
 """
 
 
-def demo_config(host: str, port: int, openai: str, coze: str) -> Config:
+def demo_config(host: str, port: int, openai: str, coze: str, dify: str) -> Config:
     """A gateway in front of the stand-ins at these addresses."""
     plain = OpenAISettings()
     bot = CozeSettings(bot_id=DEMO_BOT, workflow_id=DEMO_WORKFLOW)
@@ -45,6 +57,7 @@ def demo_config(host: str, port: int, openai: str, coze: str) -> Config:
             "demo": Upstream("demo", "builtin", models=("demo",), options=BuiltinSettings(pace=PACE)),
             "stand-in": Upstream("stand-in", "openai", base_url=openai, options=plain),
             "coze": Upstream("coze", "coze", base_url=coze, api_key=Secret(DEMO_TOKEN), options=bot),
+            **{name: _dify(name, key, dify) for name, (key, _) in DIFY_APPS.items()},
         },
         models={
             "openai-demo": Alias("stand-in", STAND_IN_MODEL, plain),
@@ -55,15 +68,26 @@ def demo_config(host: str, port: int, openai: str, coze: str) -> Config:
     )
 
 
+def _dify(name: str, key: str, base_url: str) -> Upstream:
+    models = (f"{name}-demo",)
+    return Upstream(name, "dify", base_url, Secret(key), models, options=DifySettings())
+
+
+def dify_stand_in() -> DifyStandIn:
+    """A server without the limit of the stock container: a demo may be asked by many."""
+    return DifyStandIn(dict(DIFY_APPS.values()), knobs=DifyKnobs(connections=None, delay=PACE))
+
+
 def run(host: str, port: int) -> int:
     set_up(Log())
     return run_until_signal("auto", lambda: _demonstrate(host, port))
 
 
 async def _demonstrate(host: str, port: int) -> int:
-    async with OpenAIStandIn(knobs=Knobs(delay=PACE)) as openai, CozeStandIn() as coze:
+    stand_in = OpenAIStandIn(knobs=Knobs(delay=PACE))
+    async with stand_in as openai, CozeStandIn() as coze, dify_stand_in() as dify:
         coze.knobs.delay = coze.workflows[DEMO_WORKFLOW].delay = PACE
-        serving = Serving(demo_config(host, port, openai.url, coze.url))
+        serving = Serving(demo_config(host, port, openai.url, coze.url, dify.url))
         if not await serving.listen():
             return 1
         print(GREETING.format(url=serving.url, models=", ".join(serving.gateway.models())), flush=True)

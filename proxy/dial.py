@@ -112,7 +112,7 @@ class Dialer:
             try:
                 return await self._insist(call, upstream)
             except GatewayError as error:
-                if not upstream.reconsider(error):
+                if upstream.unwanted or not upstream.reconsider(error):
                     raise
             again = upstream.call()
             assert isinstance(again, Call)
@@ -125,7 +125,7 @@ class Dialer:
                 return await self._attempt(call, upstream)
             except GatewayError as error:
                 wait = self._wait_before_retry(error, attempt)
-                if wait is None:
+                if wait is None or upstream.unwanted:
                     raise
             await asyncio.sleep(wait)
         raise AssertionError("the last attempt returns or raises")
@@ -144,20 +144,28 @@ class Dialer:
 
     async def _attempt(self, call: Call, upstream: Upstream) -> Body:
         assert self.wire is not None
-        answer = await self.wire.send(call)
+        upstream.asking = True
+        try:
+            answer = await self.wire.send(call)
+        except GatewayError:
+            upstream.asking = False
+            raise
         if answer.status == 200 and _is_plain(answer):
             return answer.body
+        upstream.asking = False
         try:
-            raise await self._refusal(answer, upstream)
+            raise await refused(answer, upstream.reject)
         finally:
             answer.body.close()
 
-    async def _refusal(self, answer: Answer, upstream: Upstream) -> GatewayError:
-        if answer.status == 200:
-            return UpstreamMalformed("The upstream compressed its answer although it was asked not to.")
-        if 200 < answer.status < 300:
-            return UpstreamMalformed(f"The upstream answered with status {answer.status} and no answer.")
-        return upstream.reject(answer.status, await _explanation(answer), retry_after(answer.headers))
+
+async def refused(answer: Answer, read: Callable[[int, bytes, float | None], GatewayError]) -> GatewayError:
+    """Why this is no answer; ``read`` knows what the upstream says with a status of 300 or more."""
+    if answer.status == 200:
+        return UpstreamMalformed("The upstream compressed its answer although it was asked not to.")
+    if 200 < answer.status < 300:
+        return UpstreamMalformed(f"The upstream answered with status {answer.status} and no answer.")
+    return read(answer.status, await _explanation(answer), retry_after(answer.headers))
 
 
 def request_headers(config: UpstreamConfig) -> dict[str, str]:

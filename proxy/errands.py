@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from proxy.background import Background
 from proxy.flights import Flights
@@ -123,6 +123,8 @@ class Errands:
             return
         if call is not None:
             what = f"telling {self.upstream} to stop"
+            # It waits for no place, so its connection is beyond their number: kept, it could be one too many.
+            call = evolve(call, headers={**call.headers, "Connection": "close"})
             self.background.start(partial(self.call, call), what, FAREWELL, logging.DEBUG)
 
     def settle(self, upstream: Upstream) -> None:

@@ -68,10 +68,7 @@ class Exchange:
             self.target.dialer.errands.farewell(stream.upstream)
 
     def keeps(self, body: Body) -> bool:
-        stream = self.stream
-        if stream.done or not stream.upstream.will_be_named:
-            return False
-        return self._in_background(partial(self._listen, body))
+        return self._listens(partial(self._listen, body))
 
     def settle(self) -> None:
         self.target.dialer.errands.settle(self.stream.upstream)
@@ -89,7 +86,7 @@ class Exchange:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            if not self.stream.upstream.will_be_named or not self._in_background(partial(self._await, task)):
+            if not self._listens(partial(self._await, task)):
                 task.cancel()
             raise
 
@@ -97,15 +94,19 @@ class Exchange:
         await self._listen(await opening)
 
     async def _listen(self, body: Body) -> None:
-        upstream = self.stream.upstream
+        upstream, readable = self.stream.upstream, True
         try:
-            while upstream.will_be_named and (data := await body.read()):
-                self.stream.feed(data)
+            while readable and upstream.will_be_named and (data := await body.read()):
+                readable = self.stream.overhear(data)
         finally:
             body.close()
-        if not self.stream.done:
-            self.target.dialer.errands.farewell(upstream)
+        self.target.dialer.errands.farewell(upstream)
 
-    def _in_background(self, work: Callable[[], Awaitable[None]]) -> bool:
+    def _listens(self, work: Callable[[], Awaitable[None]]) -> bool:
+        """Whether there is a name to wait for, and ``work`` now does."""
+        upstream = self.stream.upstream
+        if not upstream.will_be_named:
+            return False
+        upstream.unwanted = True
         what = f"learning what {self.target.upstream} calls an answer"
         return self.target.dialer.background.start(work, what, LISTENING, logging.DEBUG) is not None

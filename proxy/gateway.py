@@ -20,7 +20,7 @@ import aiohttp
 from attrs import define, field, frozen
 
 from proxy.background import Background
-from proxy.callers import Ears, owner_of
+from proxy.callers import Ears, has_key, owner_of
 from proxy.catalog import Catalog
 from proxy.config import Config, Upstream
 from proxy.dial import Dialer, request_headers
@@ -31,6 +31,7 @@ from proxy.outlet import NO_HEADERS
 from proxy.relay import Patience, Relay
 from proxy.signing import signed
 from proxy.sweep import Sweep
+from proxy.voices import Voices
 from proxy.wire.base import Wire
 from proxy.wire.lean import LeanWire
 from proxy.wire.reference import ReferenceWire, client_session
@@ -77,6 +78,7 @@ class Gateway:
     _aliases: dict[str, Target] = field(factory=dict)
     _catalogs: dict[str, Catalog] = field(factory=dict)
     conversations: Keepers = field(init=False)
+    voices: Voices = field(init=False)
     _memory: Memory = field(init=False)
     _background: Background = field(factory=Background)
     _sweep: Sweep = field(init=False)
@@ -98,6 +100,7 @@ class Gateway:
             ears = _ears(dialer.config, alias.options)
             self._aliases[name] = Target(dialer, alias.model or name, alias.options, ears)
         self.conversations = Keepers(self._dialers, self.config.default_upstream)
+        self.voices = Voices(self.resolve)
         self.began = int(self.clock())
         return self
 
@@ -235,7 +238,7 @@ class Gateway:
 
 
 def _ears(upstream: Upstream, options: object) -> Ears | None:
-    return Ears.of(UPSTREAMS[upstream.kind], options, upstream.api_key is not None)
+    return Ears.of(UPSTREAMS[upstream.kind], options, has_key(upstream))
 
 
 async def _list_models(dialer: Dialer) -> Iterable[Listed]:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from attrs import define, frozen
 
-from proxy.callers import Ears
+from proxy.callers import Ears, has_key
 from proxy.dial import Dialer
 from translators.errors import NotFound
 from translators.upstreams import UPSTREAMS
@@ -31,7 +31,7 @@ class Keeper:
     @classmethod
     def of(cls, dialer: Dialer, headers: Mapping[str, str]) -> Keeper | None:
         kind, options = UPSTREAMS[dialer.config.kind], dialer.config.options
-        ears = Ears.of(kind, options, dialer.config.api_key is not None) or Ears(frozenset(), passes_on=False)
+        ears = Ears.of(kind, options, has_key(dialer.config)) or Ears(frozenset(), passes_on=False)
         caller = ears.caller(headers)
         kept = kind.conversations(options, caller)
         return None if kept is None else cls(dialer, caller, kept)

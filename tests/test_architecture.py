@@ -97,6 +97,7 @@ OUTER = {
     "proxy.sweep": "proxy.config proxy.gateway proxy.outlet proxy.relay proxy.routes proxy.wire",
     "proxy.headers": "proxy.gateway proxy.relay proxy.routes proxy.server proxy.wire translators",
     "proxy.dial": "proxy.app proxy.gateway proxy.relay proxy.routes translators.surfaces aiohttp",
+    "proxy.voices": "proxy.app proxy.gateway proxy.middlewares proxy.routes proxy.server aiohttp",
     "proxy.exchange": "proxy.app proxy.gateway proxy.routes proxy.config aiohttp translators.upstreams",
     "proxy.errands": "proxy.app proxy.gateway proxy.relay proxy.routes aiohttp",
     "proxy.signing": "proxy.app proxy.gateway proxy.relay proxy.routes aiohttp",

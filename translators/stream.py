@@ -22,6 +22,10 @@ from translators.upstreams.base import Upstream
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError)
 
 
+def _unheard(event: Event) -> None:
+    """What is said to nobody."""
+
+
 @define(eq=False)
 class Stream:
     framing: Framing
@@ -79,6 +83,15 @@ class Stream:
         events: list[Event] = [Failed(error)]
         self._settle(None, events)
         return self.surface.render(events)
+
+    def overhear(self, data: bytes) -> bool:
+        """The upstream learns from what comes after the end, nobody is told. Whether it could be read."""
+        try:
+            for name, payload in self.framing.feed(data):
+                self.upstream.translate(name, payload, _unheard)
+        except (GatewayError, *UNREADABLE):
+            return False
+        return self.framing.fault is None
 
     def begin(self) -> bytes:
         """What can be said before the upstream has said anything."""

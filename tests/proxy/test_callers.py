@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 from multidict import CIMultiDict
 
-from proxy.callers import Ears, key_of, owner_of
+from proxy.callers import Ears, has_key, key_of, owner_of
+from proxy.config import Secret, Upstream
 from translators.errors import BadRequest, Unauthenticated
 from translators.upstreams.builtin import Builtin, BuiltinSettings
 from translators.upstreams.openai import OpenAI, OpenAISettings
@@ -130,3 +131,16 @@ def test_a_key_that_no_platform_has_is_not_passed_on(key):
     with pytest.raises(Unauthenticated):
         Ears(frozenset(), True).caller(bearer(key))
     assert EARS.caller(bearer(key)).owner
+
+
+@pytest.mark.parametrize(
+    ("settings", "has"),
+    [
+        ({}, False),
+        ({"headers": {"X-Team": "blue"}}, False),
+        ({"headers": {"authorization": "Bearer app-x"}}, True),
+        ({"api_key": Secret("app-x")}, True),
+    ],
+)
+def test_a_key_may_be_configured_in_two_places(settings, has):
+    assert has_key(Upstream("a", "dify", **settings)) is has

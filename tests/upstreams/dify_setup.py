@@ -81,14 +81,14 @@ def dify(
     *,
     owner: str = "o1",
     key: str = "",
+    passed_on: bool = False,
     **settings: Any,
 ) -> Dify:
     """An upstream for a request with these members beside its model."""
     document = {"model": "m", "messages": [user("hi")], **(body or {})}
     prompt = Prompt(document, "m", bool(document.get("stream")), True)
-    upstream = Dify(
-        prompt, DifySettings(**{"mode": "chat", **settings}), ENVELOPE, "m", Caller(owner, headers or {}, key)
-    )
+    caller = Caller(owner, headers or {}, key, passed_on)
+    upstream = Dify(prompt, DifySettings(**{"mode": "chat", **settings}), ENVELOPE, "m", caller)
     upstream.base_url = f"{SITE}/v1"
     return upstream
 

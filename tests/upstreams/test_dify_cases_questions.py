@@ -192,8 +192,8 @@ def test_the_key_of_the_client_is_passed_on() -> None:
     assert farewell is not None
     assert farewell.headers == {"Authorization": "Bearer app-client"}
     with pytest.raises(Unauthenticated):
-        asked({}, pass_through=True)
-    assert asked({}, pass_through=True, key="app-client")["query"] == "hi"
+        asked({}, passed_on=True)
+    assert asked({}, passed_on=True, key="app-client")["query"] == "hi"
 
 
 def test_the_key_decides_who_is_told_that_it_is_refused() -> None:

@@ -5,7 +5,8 @@ The role comes once for each choice, just before its first piece; when the upstr
 is complete, one finish frame for each choice, the usage if it was asked for, and ``[DONE]``. A failure is
 one ``error`` frame and nothing after it.
 
-What all frames share is rendered once: a text frame is a head, the text as a JSON string, and a tail.
+What all frames share is rendered once: a text frame is the text as a JSON string between pieces that are made
+already. Keeping the pieces joined would save 20 ns a frame and cost 400 bytes for every open stream.
 
 Platform activity and suggestions say nothing here, nor does a ping before the first frame. A replaced text
 cannot be unsaid: the rest of it is sent if it goes on from what was said, else all of it after a blank line.

@@ -24,6 +24,7 @@ from translators.framing.base import Framing
 from translators.framing.sniff import Sniff
 from translators.ids import Envelope
 from translators.request import Prompt
+from translators.upstreams.audio import Recording, Speech, Spoken
 from translators.upstreams.check import listed_at
 from translators.upstreams.conversations import Conversations
 from translators.upstreams.plan import ANYBODY, Call, Caller, Credential, Listed, Plan, Script
@@ -58,6 +59,10 @@ class Upstream(ABC):
     done: bool = False
     headers: Mapping[str, str] = {}
     """What the platform tells in headers of our answer, known at the latest with the first event it emits."""
+    asking: bool = False
+    """Whether the question is on its way or taken: the platform may be at work on it. The proxy says so."""
+    unwanted: bool = False
+    """Whether nobody waits for the answer any more: it is not asked for again. The proxy says so."""
 
     def prepare(self) -> Plan[None] | None:
         """What has to be done before the question can be asked."""
@@ -86,6 +91,16 @@ class Upstream(ABC):
     @classmethod
     def conversations(cls, settings: Any, caller: Caller) -> Conversations | None:
         """The conversations that the platform keeps, if it does."""
+        return None
+
+    @classmethod
+    def transcription(cls, settings: Any, caller: Caller, recording: Recording) -> Plan[str] | None:
+        """The words of a recording; None where the platform does not hear."""
+        return None
+
+    @classmethod
+    def speech(cls, settings: Any, caller: Caller, spoken: Spoken) -> Speech | None:
+        """How to ask for sound; None where the platform does not speak."""
         return None
 
     @abstractmethod

@@ -19,15 +19,18 @@ from typing import Any, ClassVar
 from attrs import define, evolve, field
 
 from translators import affinity, wirejson
-from translators.errors import GatewayError, Unauthenticated, UpstreamMalformed
+from translators.errors import GatewayError, UpstreamMalformed
 from translators.request import FORGOTTEN
+from translators.upstreams.audio import Recording, Speech, Spoken
+from translators.upstreams.dify_about import kind_of_app, name_of_app
 from translators.upstreams.dify_answer import DifyAnswer
-from translators.upstreams.dify_ask import ID, Question
+from translators.upstreams.dify_ask import ID, Question, authorization
+from translators.upstreams.dify_audio import speech, transcription
 from translators.upstreams.dify_errors import CONVERSATION_GONE, WRONG_MODE, refusal
 from translators.upstreams.dify_files import Given, Upload
 from translators.upstreams.dify_form import Form
 from translators.upstreams.dify_settings import DifySettings
-from translators.upstreams.plan import Cached, Call, Listed, Plan, Recall, Remember, Reply
+from translators.upstreams.plan import Cached, Call, Caller, Listed, Plan, Recall, Remember, Reply
 
 APP_SECONDS = 300.0
 """How long what an app says about itself may be believed."""
@@ -55,7 +58,7 @@ class Dify(DifyAnswer):
     stops_by_name: ClassVar[bool] = True
 
     _question: Question | None = field(default=None, init=False)
-    _called: bool = field(default=False, init=False)
+    _authorization: Mapping[str, str] = field(factory=dict, init=False)
     _kind: str = field(default="chat", init=False)
     """The kind of app that is asked."""
     _others: list[str] = field(factory=list, init=False)
@@ -80,7 +83,19 @@ class Dify(DifyAnswer):
 
     @classmethod
     def catalog(cls, settings: Any) -> Plan[list[Listed]] | None:
-        return _name_of_app()
+        return name_of_app()
+
+    @classmethod
+    def check(cls, settings: Any) -> Plan[str]:
+        return kind_of_app()
+
+    @classmethod
+    def transcription(cls, settings: Any, caller: Caller, recording: Recording) -> Plan[str]:
+        return transcription(settings, caller, recording)
+
+    @classmethod
+    def speech(cls, settings: Any, caller: Caller, spoken: Spoken) -> Speech:
+        return speech(settings, caller, spoken)
 
     # Before the question.
 
@@ -89,7 +104,8 @@ class Dify(DifyAnswer):
         self._conversation = question.conversation
         self._kind = _kind_of(self.settings.mode)
         uploads = any(isinstance(one, Upload) for one in question.attachments)
-        self._attached = [one.document() for one in question.attachments if isinstance(one, Given)]
+        if not uploads:
+            self._attached = [one.document() for one in question.attachments if isinstance(one, Given)]
         self._ephemeral = self._is_ephemeral(question)
         found_again = self._kind == "chat" and not question.conversation and not self._ephemeral
         if found_again and self.settings.history == "affinity":
@@ -98,10 +114,9 @@ class Dify(DifyAnswer):
         return None if quiet and not self._history.key else self._prepare(question)
 
     def _read(self) -> Question:
-        """Raises GatewayError for what cannot be asked."""
+        """Raises GatewayError for what cannot be asked, or not by this client."""
         if self._question is None:
-            if self.settings.pass_through and not self.caller.key:
-                raise Unauthenticated("Send the API key of a Dify app as the bearer token.")
+            self._authorization = authorization(self.caller)
             self._question = Question.read(self.prompt, self.settings, self.caller)
         return self._question
 
@@ -112,9 +127,10 @@ class Dify(DifyAnswer):
         if self._wants_form(question, blind):
             reply: Reply = yield Cached(self._get("parameters"), "dify-parameters", APP_SECONDS)
             self._form = Form.read(reply.body) if reply.status == 200 else Form()
-        for one in question.attachments:
-            if isinstance(one, Upload):
-                yield from self._upload(one, question.user)
+        if not self._attached:
+            for one in question.attachments:
+                there = (yield from self._upload(one, question.user)) if isinstance(one, Upload) else one
+                self._attached.append(there.document())
         key = self._history.key
         if key and self._kind == "chat":
             found = yield Recall(key)
@@ -142,15 +158,15 @@ class Dify(DifyAnswer):
             return True
         return (blind or self._kind != "chat") and not self.settings.input_variable
 
-    def _upload(self, upload: Upload, user: str) -> Plan[None]:
-        call = upload.call(user, self._headers())
+    def _upload(self, upload: Upload, user: str) -> Plan[Given]:
+        call = upload.call(user, self._authorization)
         reply: Reply = yield Cached(call, upload.key(user), UPLOAD_SECONDS)
         if reply.status not in (200, 201):
             raise self.reject(reply.status, reply.body, None)
         id = wirejson.loads(reply.body).get("id")
         if not isinstance(id, str):
             raise UpstreamMalformed("Dify took a file and did not say under which id.")
-        self._attached.append(Given(upload.kind, id=id).document())
+        return Given(upload.kind, id=id)
 
     def _is_ephemeral(self, question: Question) -> bool:
         pattern = self.settings.ephemeral
@@ -162,8 +178,7 @@ class Dify(DifyAnswer):
         question = self._read()
         body = {"inputs": {}, "response_mode": "streaming", "user": question.user}
         path = self._ASK[self._kind](self, question, body)
-        self._called = True
-        return Call("POST", path, wirejson.dumps(body), self._headers())
+        return Call("POST", path, wirejson.dumps(body), self._authorization)
 
     def asked(self) -> None:
         """What was said may be megabytes, and the answer may take minutes: of it only the digests are needed."""
@@ -244,10 +259,7 @@ class Dify(DifyAnswer):
         return [*self._attached, *question.files]
 
     def _get(self, path: str) -> Call:
-        return Call("GET", path, headers=self._headers())
-
-    def _headers(self) -> Mapping[str, str]:
-        return {"Authorization": f"Bearer {self.caller.key}"} if self.caller.key else {}
+        return Call("GET", path, headers=self._authorization)
 
     # After the answer.
 
@@ -259,7 +271,7 @@ class Dify(DifyAnswer):
 
     @property
     def will_be_named(self) -> bool:
-        return self._called and not self._over and not self._ids.get("task_id")
+        return self.asking and not self._over and not self._ids.get("task_id")
 
     def settle(self) -> Plan[None] | None:
         return None if self._question is None else self._settle(self._question)
@@ -282,16 +294,8 @@ class Dify(DifyAnswer):
             yield Remember(self._key, self._conversation, affinity.KEEP)
 
     def _by_user(self, method: str, path: str, question: Question) -> Call:
-        return Call(method, path, wirejson.dumps({"user": question.user}), self._headers())
+        return Call(method, path, wirejson.dumps({"user": question.user}), self._authorization)
 
 
 def _kind_of(mode: str) -> str:
     return mode if mode in _IN_TURN else "chat"
-
-
-def _name_of_app() -> Plan[list[Listed]]:
-    reply: Reply = yield Call("GET", "info")
-    name = wirejson.loads(reply.body).get("name") if reply.status == 200 else None
-    if isinstance(name, str) and name.strip() and name.isprintable() and len(name) <= 128:
-        return [Listed(name)]
-    return []

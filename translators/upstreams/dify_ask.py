@@ -19,7 +19,7 @@ from typing import Any
 from attrs import frozen
 
 from translators import wirejson
-from translators.errors import BadRequest
+from translators.errors import BadRequest, Unauthenticated
 from translators.request import Prompt
 from translators.upstreams.dify_files import MAX_FILES, Attachment, attachments
 from translators.upstreams.dify_settings import DifySettings
@@ -86,7 +86,7 @@ class Question:
             files=_files(body),
             conversation=_conversation(body, caller),
             workflow=_id(body, "workflow_id"),
-            user=_user(body, settings, caller),
+            user=user_of(body, settings, caller),
         )
 
     def fresh(self, with_turns: bool, with_system: bool) -> str:
@@ -186,7 +186,7 @@ def _files(body: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     return tuple(files)
 
 
-def _user(body: Mapping[str, Any], settings: DifySettings, caller: Caller) -> str:
+def user_of(body: Mapping[str, Any], settings: DifySettings, caller: Caller) -> str:
     """Never one name for all clients that have keys: conversations and files belong to it."""
     for name in _USERS:
         value = body.get(name)
@@ -195,6 +195,15 @@ def _user(body: Mapping[str, Any], settings: DifySettings, caller: Caller) -> st
     if settings.user:
         return settings.user
     return f"gw-{_digest(caller.owner)}" if caller.owner else "gw-anonymous"
+
+
+def authorization(caller: Caller) -> Mapping[str, str]:
+    """What a call needs beside what every call carries. Raises Unauthenticated."""
+    if caller.key:
+        return {"Authorization": f"Bearer {caller.key}"}
+    if caller.passed_on:
+        raise Unauthenticated("Send the API key of a Dify app as the bearer token.")
+    return {}
 
 
 def _digest(text: str) -> str:

@@ -60,7 +60,7 @@ class Upload:
         """The same for the same file of the same user."""
         return f"upload:{self._digest(user.encode('utf-8', 'replace'))}"
 
-    def call(self, user: str, headers: Mapping[str, str]) -> Call:
+    def call(self, user: str, headers: Mapping[str, str], path: str = "files/upload") -> Call:
         boundary = f"deltawire-{self._digest()[:48]}"  # 70 characters are all that it may have
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="user"\r\n\r\n{user}\r\n'
         head += f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{self.name}"\r\n'
@@ -68,7 +68,7 @@ class Upload:
         tail = f"\r\n--{boundary}--\r\n"
         body = b"".join((head.encode("utf-8", "replace"), self.data, tail.encode()))
         form = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        return Call("POST", "files/upload", body, {**headers, **form})
+        return Call("POST", path, body, {**headers, **form})
 
     def _digest(self, more: bytes = b"") -> str:
         digest = hashlib.sha256(f"{self.mime} {self.name}\n".encode("utf-8", "replace") + more + b"\n")
@@ -158,7 +158,7 @@ def _located(url: str, kind: Kind | None, name: str, param: str) -> Attachment:
         raise _wrong("Expected an address that begins with https:// or data:, the latter in base64.", param)
     mime = (head[1] or "application/octet-stream").lower()
     data = _decoded(url[head.end() :], param)
-    return Upload(kind or _kind_of(mime), _safe_name(name, mime, kind or "file"), mime, data)
+    return Upload(kind or _kind_of(mime), safe_name(name, mime, kind or "file"), mime, data)
 
 
 def _decoded(text: str, param: str) -> bytes:
@@ -202,7 +202,7 @@ def mime_of(name: str, kind: str) -> str:
     return _mime_of(name) or (f"{kind}/*" if kind in _KINDS else "")
 
 
-def _safe_name(name: str, mime: str, stem: str) -> str:
+def safe_name(name: str, mime: str, stem: str) -> str:
     """``name`` as it may stand in a header; Dify wants an ending, and judges by it."""
     ending = _EXTENSIONS.get(mime) or re.sub(r"[^a-z0-9].*", "", mime.partition("/")[2]) or "bin"
     name = re.sub(r'[\x00-\x1f\x7f"\\/\ud800-\udfff]+', "_", name).strip()[-120:]

@@ -103,6 +103,8 @@ class Caller:
     """Those of the request that the kind of upstream said it ``hears``, by their lower-case names."""
     key: str = ""
     """The client's own bearer token, given only to upstreams that are configured to pass it on."""
+    passed_on: bool = False
+    """Whether the upstream is configured so, even if this client has no key."""
 
 
 ANYBODY = Caller()
