@@ -97,9 +97,9 @@ class Gateway:
             self._add(name, upstream, self._wire(upstream, self._session))
         for name, alias in self.config.models.items():
             dialer = self._dialers[alias.upstream]
-            ears = _ears(dialer.config, alias.options)
+            ears = self._ears(dialer.config, alias.options)
             self._aliases[name] = Target(dialer, alias.model or name, alias.options, ears)
-        self.conversations = Keepers(self._dialers, self.config.default_upstream)
+        self.conversations = Keepers(self._dialers, self._plain, self.config.default_upstream)
         self.voices = Voices(self.resolve)
         self.began = int(self.clock())
         return self
@@ -135,7 +135,7 @@ class Gateway:
         limits = self.config.limits
         self._dialers[name] = dialer
         self._patience[name] = Patience.of(limits, upstream.first_byte_timeout, upstream.idle_timeout)
-        self._plain[name] = _ears(upstream, options)
+        self._plain[name] = self._ears(upstream, options)
         if kind.catalog(options) is not None:
             ask = partial(_list_models, dialer)
             self._catalogs[name] = Catalog(name, ask, self._now, self._background)
@@ -236,9 +236,10 @@ class Gateway:
     def _target(self, dialer: Dialer, model: str) -> Target:
         return Target(dialer, model, dialer.config.options, self._plain[dialer.config.name])
 
-
-def _ears(upstream: Upstream, options: object) -> Ears | None:
-    return Ears.of(UPSTREAMS[upstream.kind], options, has_key(upstream))
+    def _ears(self, upstream: Upstream, options: object) -> Ears | None:
+        """Where clients have keys of the gateway's own, what they bring is such a key and no platform's."""
+        own = has_key(upstream) or bool(self.config.auth.api_keys)
+        return Ears.of(UPSTREAMS[upstream.kind], options, own)
 
 
 async def _list_models(dialer: Dialer) -> Iterable[Listed]:

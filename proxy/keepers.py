@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from attrs import define, frozen
 
-from proxy.callers import Ears, has_key
+from proxy.callers import Ears
 from proxy.dial import Dialer
 from translators.errors import NotFound
 from translators.upstreams import UPSTREAMS
@@ -29,17 +29,16 @@ class Keeper:
     kept: Conversations
 
     @classmethod
-    def of(cls, dialer: Dialer, headers: Mapping[str, str]) -> Keeper | None:
-        kind, options = UPSTREAMS[dialer.config.kind], dialer.config.options
-        ears = Ears.of(kind, options, has_key(dialer.config)) or Ears(frozenset(), passes_on=False)
-        caller = ears.caller(headers)
-        kept = kind.conversations(options, caller)
+    def of(cls, dialer: Dialer, ears: Ears | None, headers: Mapping[str, str]) -> Keeper | None:
+        caller = (ears or Ears(frozenset(), passes_on=False)).caller(headers)
+        kept = UPSTREAMS[dialer.config.kind].conversations(dialer.config.options, caller)
         return None if kept is None else cls(dialer, caller, kept)
 
 
 @define(eq=False)
 class Keepers:
     dialers: Mapping[str, Dialer]
+    ears: Mapping[str, Ears | None]
     default: str | None
 
     async def ask(self, name: str | None, headers: Mapping[str, str], wish: Wish) -> dict[str, Any]:
@@ -48,11 +47,12 @@ class Keepers:
 
     def _find(self, name: str | None, headers: Mapping[str, str]) -> Keeper:
         if name is not None:
-            keeper = Keeper.of(find_upstream(self.dialers, name), headers)
+            keeper = Keeper.of(find_upstream(self.dialers, name), self.ears[name], headers)
             if keeper is None:
                 raise _nothing_here(f"The upstream `{name}` keeps no conversations.")
             return keeper
-        found = {at: one for at, of in self.dialers.items() if (one := Keeper.of(of, headers)) is not None}
+        asked = {at: Keeper.of(of, self.ears[at], headers) for at, of in self.dialers.items()}
+        found = {at: keeper for at, keeper in asked.items() if keeper is not None}
         if self.default in found:
             return found[self.default]
         if len(found) == 1:

@@ -142,6 +142,19 @@ def test_passing_on_can_be_chosen(serve_config, platform: DifyStandIn, chosen):
     assert [len(questions(platform, key)) for key in (own, clients)] == ([0, 1] if chosen else [1, 0])
 
 
+def test_a_key_that_opens_the_gateway_is_not_shown_to_the_platform(serve_config, platform: DifyStandIn):
+    """Where nothing was chosen and there are keys of the gateway's own, a client's key is one of these."""
+    before = len(platform.requests)
+    auth = Auth((Secret(CLIENT_KEY),))
+    for mode in ("auto", "chat"):
+        gateway = serve_config(config_of(dify_upstream(platform.url, mode=mode), auth=auth))
+        told = ask(gateway.port, question(), headers={"Authorization": f"Bearer {CLIENT_KEY}"})
+        assert (told.status, told.json["error"]["code"]) == (502, "upstream_auth_failed")
+    heard = list(platform.requests)[before:]
+    assert heard
+    assert CLIENT_KEY not in json.dumps([dict(one.headers) for one in heard])
+
+
 # A table of routes: one upstream for each app.
 
 TOML = """
