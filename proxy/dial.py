@@ -3,7 +3,7 @@
 A request is sent again only while not one byte of an answer has come and only where that is safe: nothing
 reached the upstream, or it said itself that it is busy (429, 503), or a kept-alive connection turned out to be
 dead. A place at the upstream is held from the first attempt, or from what has to be done before it, until the
-body is closed.
+body is closed; so is the turn, where the platform gives only one answer of a conversation at a time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from attrs import define, field
@@ -21,6 +22,7 @@ from proxy.config import Upstream as UpstreamConfig
 from proxy.errands import Errands
 from proxy.memory import LocalMemory, Memory
 from proxy.slots import Slots
+from proxy.turns import Turns
 from proxy.wire.base import Answer, Body, ScriptBody, Wire, nothing
 from translators.errors import (
     GatewayError,
@@ -32,7 +34,7 @@ from translators.errors import (
     UpstreamUnreachable,
 )
 from translators.upstreams.base import Upstream
-from translators.upstreams.plan import Call, Plan, Script
+from translators.upstreams.plan import Call, Plan, Script, Turn
 
 MAX_REFUSAL = 64 * 1024
 """As much of an error body as is worth reading."""
@@ -56,6 +58,7 @@ class Dialer:
     memory: Memory = field(factory=LocalMemory)
     background: Background = field(factory=Background)
     slots: Slots = field(init=False)
+    turns: Turns = field(factory=Turns, init=False)
     errands: Errands = field(init=False)
 
     @slots.default
@@ -80,18 +83,35 @@ class Dialer:
         """
         plan = upstream.prepare()
         call = upstream.call() if plan is None else None
-        await self.slots.acquire()
+        give_back = await self._place(upstream.turn)
         body: Body | None = None
         try:
             if plan is not None:
                 await self.errands.carry_out(plan, upstream.caller.owner, heard)
             call = call or upstream.call()
             body = ScriptBody(call.steps) if isinstance(call, Script) else await self._ask(call, upstream)
-            body.on_close = self.slots.release
+            body.on_close = give_back
             return body
         finally:
             if body is None:
-                self.slots.release()
+                give_back()
+
+    async def _place(self, turn: Turn | None) -> Callable[[], None]:
+        """A place at the upstream, and the turn if there has to be one; brings what gives both back."""
+        if turn is None:
+            await self.slots.acquire()
+            return self.slots.release
+        await self.turns.take(turn)
+        try:
+            await self.slots.acquire()
+        except BaseException:
+            self.turns.hand_on(turn)
+            raise
+        return partial(self._leave, turn)
+
+    def _leave(self, turn: Turn) -> None:
+        self.slots.release()
+        self.turns.hand_on(turn)
 
     async def carry_out(self, plan: Plan[T], owner: str) -> T:
         """A plan that stands for itself, at a place of its own and within the time of a first byte."""
@@ -150,6 +170,7 @@ class Dialer:
         except GatewayError:
             upstream.asking = False
             raise
+        upstream.answered(answer.headers)
         if answer.status == 200 and _is_plain(answer):
             return answer.body
         upstream.asking = False

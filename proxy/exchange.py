@@ -23,6 +23,7 @@ from proxy.wire.base import Body
 from translators.ids import Envelope
 from translators.stream import Stream
 from translators.surfaces.base import Surface
+from translators.upstreams.base import Upstream
 
 LISTENING = 15.0
 """Seconds that a platform gets to name an answer nobody waits for."""
@@ -33,6 +34,7 @@ class Target:
     """Whom to ask, for what, and how."""
 
     dialer: Dialer
+    kind: type[Upstream]
     model: str
     options: object
     ears: Ears | None

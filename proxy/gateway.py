@@ -98,7 +98,7 @@ class Gateway:
         for name, alias in self.config.models.items():
             dialer = self._dialers[alias.upstream]
             ears = self._ears(dialer.config, alias.options)
-            self._aliases[name] = Target(dialer, alias.model or name, alias.options, ears)
+            self._aliases[name] = self._target(dialer, alias.model or name, alias.options, ears)
         self.conversations = Keepers(self._dialers, self._plain, self.config.default_upstream)
         self.voices = Voices(self.resolve)
         self.began = int(self.clock())
@@ -147,12 +147,12 @@ class Gateway:
             return alias
         prefix, slash, rest = model.partition("/")
         if slash and rest and prefix in self._dialers:
-            return self._target(self._dialers[prefix], rest)
+            return self._plainly(self._dialers[prefix], rest)
         for dialer in self._dialers.values():
             if model in dialer.config.models:
-                return self._target(dialer, model)
+                return self._plainly(dialer, model)
         if self.config.default_upstream is not None:
-            return self._target(self._dialers[self.config.default_upstream], model)
+            return self._plainly(self._dialers[self.config.default_upstream], model)
         raise unknown_model(model)
 
     def models(self) -> Mapping[str, Model]:
@@ -188,9 +188,7 @@ class Gateway:
         settings = target.dialer.config
         caller = ANYBODY if target.ears is None else target.ears.caller(headers)
         envelope = Envelope(self.new_id("chatcmpl"), int(self.clock()), prompt.model)
-        upstream = UPSTREAMS[settings.kind](
-            prompt, target.options, envelope, target.model, caller, settings.base_url
-        )
+        upstream = target.kind(prompt, target.options, envelope, target.model, caller, settings.base_url)
         surface = make_surface(envelope)
         stream = Stream(upstream.framing(), upstream, surface)
         use_tap = self.config.limits.relay == "tap"
@@ -233,13 +231,16 @@ class Gateway:
         while self.running and self._now() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
-    def _target(self, dialer: Dialer, model: str) -> Target:
-        return Target(dialer, model, dialer.config.options, self._plain[dialer.config.name])
+    def _plainly(self, dialer: Dialer, model: str) -> Target:
+        return self._target(dialer, model, dialer.config.options, self._plain[dialer.config.name])
+
+    def _target(self, dialer: Dialer, model: str, options: Any, ears: Ears | None) -> Target:
+        return Target(dialer, UPSTREAMS[dialer.config.kind].variant(options), model, options, ears)
 
     def _ears(self, upstream: Upstream, options: object) -> Ears | None:
         """Where clients have keys of the gateway's own, what they bring is such a key and no platform's."""
         own = has_key(upstream) or bool(self.config.auth.api_keys)
-        return Ears.of(UPSTREAMS[upstream.kind], options, own)
+        return Ears.of(UPSTREAMS[upstream.kind].variant(options), options, own)
 
 
 async def _list_models(dialer: Dialer) -> Iterable[Listed]:

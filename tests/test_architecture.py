@@ -33,6 +33,7 @@ PURE = {
         "enum",
         "functools",
         "hashlib",
+        "hmac",
         "html",
     ),
     *(
@@ -98,7 +99,8 @@ OUTER = {
     "proxy.headers": "proxy.gateway proxy.relay proxy.routes proxy.server proxy.wire translators",
     "proxy.dial": "proxy.app proxy.gateway proxy.relay proxy.routes translators.surfaces aiohttp",
     "proxy.voices": "proxy.app proxy.gateway proxy.middlewares proxy.routes proxy.server aiohttp",
-    "proxy.exchange": "proxy.app proxy.gateway proxy.routes proxy.config aiohttp translators.upstreams",
+    "proxy.exchange": "proxy.app proxy.gateway proxy.routes proxy.config aiohttp",
+    "proxy.turns": "proxy.app proxy.config proxy.gateway proxy.relay proxy.routes proxy.wire aiohttp",
     "proxy.errands": "proxy.app proxy.gateway proxy.relay proxy.routes aiohttp",
     "proxy.signing": "proxy.app proxy.gateway proxy.relay proxy.routes aiohttp",
     "proxy.keepers": "proxy.app proxy.gateway proxy.relay proxy.routes aiohttp",

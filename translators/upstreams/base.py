@@ -27,7 +27,7 @@ from translators.request import Prompt
 from translators.upstreams.audio import Recording, Speech, Spoken
 from translators.upstreams.check import listed_at
 from translators.upstreams.conversations import Conversations
-from translators.upstreams.plan import ANYBODY, Call, Caller, Credential, Listed, Plan, Script
+from translators.upstreams.plan import ANYBODY, Call, Caller, Credential, Listed, Plan, Script, Turn
 
 
 @define(eq=False)
@@ -61,12 +61,19 @@ class Upstream(ABC):
     """What the platform tells in headers of our answer, known at the latest with the first event it emits."""
     asking: bool = False
     """Whether the question is on its way or taken: the platform may be at work on it. The proxy says so."""
+    turn: Turn | None = None
+    """What the answer needs for itself as long as it lasts; known when ``prepare`` has been called."""
     unwanted: bool = False
     """Whether nobody waits for the answer any more: it is not asked for again. The proxy says so."""
 
     def prepare(self) -> Plan[None] | None:
         """What has to be done before the question can be asked."""
         return None
+
+    @classmethod
+    def variant(cls, settings: Any) -> type[Upstream]:
+        """The class that answers with these settings, for kinds whose platform has several ways of answering."""
+        return cls
 
     @classmethod
     def address(cls, base_url: str) -> str:
@@ -106,6 +113,9 @@ class Upstream(ABC):
     @abstractmethod
     def call(self) -> Call | Script:
         """What to ask."""
+
+    def answered(self, headers: Mapping[str, str]) -> None:  # noqa: B027 - most platforms put nothing there
+        """The head of an answer or of a refusal has come. Names of headers are looked up in any case."""
 
     def asked(self) -> None:  # noqa: B027 - most platforms need their prompt to the end
         """The question has been answered with a status: what was only needed to ask it may go."""

@@ -24,6 +24,8 @@ class Call:
     body: bytes = b""
     headers: Mapping[str, str] = {}
     """Beside or, under the same name, instead of what every request to this upstream carries."""
+    service: str = ""
+    """Which of the platform's services, where each has an address of its own; empty for the one that answers."""
 
 
 @frozen
@@ -111,6 +113,16 @@ ANYBODY = Caller()
 
 
 @frozen
+class Turn:
+    """What only one answer at a time may go on with, and how long the next may be kept waiting for it."""
+
+    key: str
+    seconds: float
+    param: str | None = None
+    """What in a request names it."""
+
+
+@frozen
 class Listed:
     """A model that a platform says it has, named as a client asks for it after the upstream's own name."""
 
@@ -135,4 +147,19 @@ class JwtGrant:
     """Whose histories the token can see, where the platform keeps them apart."""
 
 
-Credential: TypeAlias = JwtGrant
+@frozen
+class AwsIdentity:
+    """Who signs calls to Amazon's services. What is empty is found where Amazon's own tools find it."""
+
+    service: str
+    """The service that answers, by the name under which its address is looked up."""
+    signing_names: Mapping[str, str]
+    """For each service the name that a signature for it is made out to."""
+    region: str = ""
+    profile: str = ""
+    access_key: str = ""
+    secret_key: str = field(default="", repr=False)
+    session_token: str = field(default="", repr=False)
+
+
+Credential: TypeAlias = JwtGrant | AwsIdentity
