@@ -193,6 +193,19 @@ class ShuttingDown(GatewayError):
     status, type, default_code = 503, "server_error", "shutting_down"
 
 
+class StorageUnavailable(GatewayError):
+    """What has to be kept cannot be kept or found now; what needs no storage goes on."""
+
+    status, type, default_code = 503, "server_error", "storage_unavailable"
+
+
+class StorageFull(StorageUnavailable):
+    """There is no room: only the operator or the client's own deletions help."""
+
+    status, default_code = 507, "storage_full"
+    should_retry = False
+
+
 class Internal(GatewayError):
     """A bug in the gateway. The message names the request and nothing else."""
 
