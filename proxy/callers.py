@@ -21,6 +21,7 @@ from translators.upstreams.plan import Caller
 
 _PRINTABLE = re.compile(r"[ -~]{1,1024}", re.ASCII)
 _KEY = re.compile(r"[!-~]{1,4096}", re.ASCII)
+_NOTHING: Mapping[str, str] = {}
 _DIGEST = 16  # bytes: nobody finds two keys with the same
 
 
@@ -61,7 +62,7 @@ class Ears:
         return cls(kind.hears, passes_on) if passes_on or plans or kind.hears else None
 
     def caller(self, headers: Mapping[str, str]) -> Caller:
-        heard = {name: value for name in self.names if (value := headers.get(name, "").strip())}
+        heard = {name: value for name in self.names if (value := headers.get(name, "").strip())} or _NOTHING
         for name, value in heard.items():
             if not _PRINTABLE.fullmatch(value):
                 raise BadRequest(f"The header {name} must be at most 1024 printable ASCII characters.")

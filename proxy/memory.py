@@ -112,7 +112,8 @@ class LocalMemory:
 
     def remember(self, upstream: str, owner: str, key: str, value: Any, seconds: float) -> None:
         place = (upstream, owner, key)
-        data = b"" if value is None else wirejson.dumps(value)
+        # A copy, because what the serializer made keeps its whole buffer: kilobytes for an id.
+        data = b"" if value is None else bytes(memoryview(wirejson.dumps(value)))
         if not data or len(data) > LARGEST_VALUE:
             self._shelf.discard(place)
         else:

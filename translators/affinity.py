@@ -39,7 +39,8 @@ class History:
 
     key: str
     """Of the conversation that the question goes on with; empty where it begins one."""
-    _asked: hashlib._Hash | None
+    _asked: bytes
+    """The digest of all that, and of the question."""
 
     @classmethod
     def of(cls, messages: Sequence[Mapping[str, Any]], *scope: str) -> History:
@@ -47,24 +48,18 @@ class History:
         *before, last = messages
         if last["role"] != "user":
             return NOTHING
-        digest = hashlib.sha256(wirejson.dumps(scope))
+        digest = hashlib.sha256(wirejson.dumps(scope)).digest()
         for message in before:
-            digest.update(_turn(message))
+            digest = _and_then(digest, message)
         goes_on = any(message["role"] == "assistant" for message in before)
-        key = _key(digest) if goes_on else ""
-        digest.update(_turn(last))
-        return cls(key, digest)
+        return cls(_key(digest) if goes_on else "", _and_then(digest, last))
 
     def after(self, told: str) -> str:
         """The key under which whoever was told this answer will look; empty if nobody will."""
-        if self._asked is None:
-            return ""
-        digest = self._asked.copy()
-        digest.update(_turn({"role": "assistant", "content": told}))
-        return _key(digest)
+        return _key(_and_then(self._asked, {"role": "assistant", "content": told})) if self._asked else ""
 
 
-NOTHING = History("", None)
+NOTHING = History("", b"")
 """Of a question whose conversation is not to be found again."""
 
 
@@ -105,8 +100,12 @@ class Told:
         return self._taken_back + self.text if self._room >= 0 else None
 
 
-def _key(digest: hashlib._Hash) -> str:
-    return f"conversation:{digest.hexdigest()}"
+def _key(digest: bytes) -> str:
+    return f"conversation:{digest.hex()}"
+
+
+def _and_then(digest: bytes, message: Mapping[str, Any]) -> bytes:
+    return hashlib.sha256(digest + _turn(message)).digest()
 
 
 def _turn(message: Mapping[str, Any]) -> bytes:

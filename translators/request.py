@@ -57,8 +57,8 @@ class Prompt:
         return messages
 
 
-FORGOTTEN = Prompt({}, "", stream=True, include_usage=False)
-"""Stands where a prompt was that is not needed any more."""
+FORGOTTEN = {stream: Prompt({}, "", stream, include_usage=False) for stream in (True, False)}
+"""Stands where a prompt was that is not needed any more, by whether it asked for a stream."""
 
 
 def _wrong(param: str, message: str, code: str = "invalid_value") -> BadRequest:

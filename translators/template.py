@@ -16,7 +16,8 @@ class Template:
     __slots__ = ("_around", "_key", "_prefix", "_suffix")
 
     def __init__(self, key: bytes) -> None:
-        self._key = b'"' + key + b'"'
+        """``key`` is the name of the member that holds the text, in its quotes."""
+        self._key = key
         self.forget()
 
     def forget(self) -> None:

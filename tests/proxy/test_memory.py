@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -137,3 +138,16 @@ def test_many_push_out_the_oldest(memory):
     for number in range(5):
         memory.remember("up", "me", f"k{number}", number, 5.0)
     assert [memory.recall("up", "me", f"k{number}") for number in range(5)] == [None, None, 2, 3, 4]
+
+
+def test_a_value_takes_no_more_room_than_it_has() -> None:
+    """The serializer's own results keep kilobytes each, whatever their length."""
+    memory = LocalMemory()
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            memory.remember("up", "", f"key-{number}", "an-id", 60.0)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken / 100 < 1024

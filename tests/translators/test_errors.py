@@ -35,6 +35,8 @@ TREE: dict[str, tuple[int, str, str | None, bool | None]] = {
     "UpstreamOverloaded": (503, "server_error", "upstream_overloaded", None),
     "UpstreamTimeout": (504, "server_error", "upstream_timeout", False),
     "ShuttingDown": (503, "server_error", "shutting_down", None),
+    "StorageUnavailable": (503, "server_error", "storage_unavailable", None),
+    "StorageFull": (507, "server_error", "storage_full", False),
     "Internal": (500, "server_error", "internal_error", None),
 }
 

@@ -10,7 +10,7 @@ LEARNED = b'{"a":1,"content":"x","b":[2]}'
 
 
 def taught(payload: bytes = LEARNED, text: str = "x") -> Template:
-    template = Template(b"content")
+    template = Template(b'"content"')
     template.learn(payload, text)
     return template
 

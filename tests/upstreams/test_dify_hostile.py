@@ -186,8 +186,9 @@ def test_what_is_kept_in_mind_is_bounded() -> None:
     upstream = dify()
     sent = frames(*events, {**END, "metadata": {"retriever_resources": sources}})
     read = events_of(upstream, [sent])
-    for kept in (upstream._spoke, upstream._cut, upstream._tools, upstream._shown, upstream._forms):
-        assert len(kept) == MAX_KNOWN
+    kept = upstream._kept
+    for seen in (kept.spoke, kept.cut, kept.tools, kept.shown, kept.forms):
+        assert len(seen) == MAX_KNOWN
     assert sum(type(event) is File for event in read) == MAX_KNOWN
     assert sum(type(event) is Activity and event.kind == "tool" for event in read) == MAX_KNOWN
     assert sum(type(event) is Citation for event in read) == 64

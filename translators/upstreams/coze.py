@@ -18,6 +18,7 @@ from attrs import define
 from translators.errors import GatewayError
 from translators.events import Emit
 from translators.framing.base import Framing
+from translators.request import FORGOTTEN
 from translators.upstreams.base import Upstream
 from translators.upstreams.coze_ask import refuse_unsupported
 from translators.upstreams.coze_catalog import account, listed_models
@@ -25,7 +26,7 @@ from translators.upstreams.coze_chat import ChatflowRun, ChatRun
 from translators.upstreams.coze_conversations import CozeConversations
 from translators.upstreams.coze_errors import refusal_error
 from translators.upstreams.coze_framing import CozeFraming
-from translators.upstreams.coze_request import Request, Run
+from translators.upstreams.coze_request import Asked, Request, Run
 from translators.upstreams.coze_route import HEARS, route
 from translators.upstreams.coze_settings import CozeSettings, service_identity
 from translators.upstreams.coze_workflow import WorkflowRun
@@ -54,6 +55,8 @@ class Coze(Upstream):
     hears: ClassVar[frozenset[str]] = HEARS
 
     _run: Run | None = None
+    """Until the question has been taken."""
+    _asked: Asked | None = None
 
     @classmethod
     def credential(cls, settings: CozeSettings, base_url: str) -> Credential | None:
@@ -77,11 +80,19 @@ class Coze(Upstream):
     def call(self) -> Call | Script:
         return self._begun().call()
 
+    def asked(self) -> None:
+        """What was said may be megabytes, and the answer may take minutes."""
+        if self._run is not None:
+            self._asked, self._run = self._run.asked(), None
+            self.prompt = FORGOTTEN[self.prompt.stream]
+
     def farewell(self) -> Call | None:
-        return self._run.farewell() if self._run is not None else None
+        asked = self._asked or self._run
+        return asked.farewell() if asked is not None else None
 
     def settle(self) -> Plan[None] | None:
-        return self._run.settle() if self._run is not None else None
+        asked = self._asked or self._run
+        return asked.settle() if asked is not None else None
 
     def framing(self) -> Framing:
         return CozeFraming()
@@ -90,7 +101,7 @@ class Coze(Upstream):
         return refusal_error(status, body, retry_after, self._begun().answer.passed)
 
     def translate(self, name: bytes, payload: bytes, emit: Emit) -> None:
-        answer = (self._run or self._begun()).answer
+        answer = (self._asked or self._begun()).answer
         answer.read(name, payload, emit)
         self.done = answer.done
 

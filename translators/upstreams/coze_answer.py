@@ -13,7 +13,7 @@ A completed message can look exactly like a delta: only the event's name tells t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from attrs import define, field
@@ -51,6 +51,11 @@ _MAX_CALLS = 128
 _BARE = {b"done", b"conversation.stream.done", b"error"}
 """Events that mean something without data."""
 _WORDS = (None, "", "text")
+_NOTHING: Mapping[str, Any] = {}
+_FREE = Usage(0, 0)
+_THOUGHT = b'"reasoning_content"'
+_UNLIKE = Template(_THOUGHT)
+"""What no frame is like, before one was learned from."""
 _HALF = re.compile("[\ud800-\udfff]")
 """Half a surrogate pair, which a template cannot stand for."""
 
@@ -106,12 +111,13 @@ class ChatAnswer:
     _said: Said = field(init=False)
     _current: Message = field(factory=Message)
     """The message that the template stands for."""
-    _template: Template = field(factory=lambda: Template(b"content"))
-    _thinking: Template = field(factory=lambda: Template(b"reasoning_content"))
-    _platform: dict[str, Any] = field(factory=dict)
-    _follow_ups: list[str] = field(factory=list)
+    _template: Template = field(factory=lambda: Template(b'"content"'))
+    _thinking: Template = _UNLIKE
+    """Most bots say nothing to themselves."""
+    _platform: Mapping[str, Any] = _NOTHING
+    _follow_ups: tuple[str, ...] = ()
     _card: str = ""
-    _usage: Usage = field(factory=lambda: Usage(0, 0))
+    _usage: Usage = _FREE
 
     def __attrs_post_init__(self) -> None:
         self._said = Said(self.separator)
@@ -143,7 +149,7 @@ class ChatAnswer:
     def _open(self, document: dict[str, Any], chat_id: Any, emit: Emit) -> None:
         section_id = told_id(document.get("section_id"))
         if section_id:
-            self._platform["section_id"] = section_id
+            self._note("section_id", section_id)
         if self._opened:
             return
         self._opened = True
@@ -176,6 +182,8 @@ class ChatAnswer:
             self._template.learn(payload, text)
             self._current = known
         elif thought and not text:
+            if self._thinking is _UNLIKE:
+                self._thinking = Template(_THOUGHT)
             self._thinking.learn(payload, thought)
 
     def _completed(self, payload: bytes, emit: Emit) -> None:
@@ -211,7 +219,7 @@ class ChatAnswer:
     def _follow_up(self, message: dict[str, Any], emit: Emit) -> None:
         question = text_of(message.get("content"))[:_LONGEST_FOLLOW_UP]
         if question and len(self._follow_ups) < _MAX_FOLLOW_UPS:
-            self._follow_ups.append(question)
+            self._follow_ups = (*self._follow_ups, question)
             emit(Suggestion(question))
 
     def _plugin(self, message: dict[str, Any], emit: Emit) -> None:
@@ -267,7 +275,7 @@ class ChatAnswer:
     def _stream_done(self, payload: bytes, emit: Emit) -> None:
         document = loosely(payload)
         if isinstance(document, dict):
-            self._platform["debug_url"] = address(document.get("debug_url"))
+            self._note("debug_url", address(document.get("debug_url")))
         if self._said.spoke or self._said.thought or self._card:
             self._finish("stop", emit)
         else:
@@ -297,7 +305,7 @@ class ChatAnswer:
 
     def _refused(self, code: int, msg: Any, logid: str, emit: Emit) -> None:
         if code in FILTERED and (self._said.spoke or self._said.thought):
-            self._platform["logid"] = logid
+            self._note("logid", logid)
             self._finish("content_filter", emit)
         else:
             self._fail(coze_error(code, msg, logid=logid, passed=self.passed), emit)
@@ -313,10 +321,13 @@ class ChatAnswer:
         emit(self._usage)
         emit(Finish(reason, self._told() or None))
 
+    def _note(self, name: str, value: str) -> None:
+        self._platform = {**self._platform, name: value}
+
     def _told(self) -> dict[str, Any]:
         """What the platform says beyond the vocabulary."""
         ids = {"conversation_id": self.conversation_id, "chat_id": self.chat_id}
-        told = {**ids, **self._platform, "follow_ups": self._follow_ups}
+        told = {**ids, **self._platform, "follow_ups": list(self._follow_ups)}
         return {name: value for name, value in told.items() if value}
 
     _completions: ClassVar[dict[str, Callable[[ChatAnswer, dict[str, Any], Emit], None]]] = {

@@ -30,7 +30,7 @@ from translators.upstreams.coze_ask import (
 from translators.upstreams.coze_errors import data_of
 from translators.upstreams.coze_ids import told_id
 from translators.upstreams.coze_polling import polled_chat
-from translators.upstreams.coze_request import Request, brings_files, hand_in
+from translators.upstreams.coze_request import Account, Request, brings_files, hand_in
 from translators.upstreams.coze_tools import ToolOutputs, tool_outputs
 from translators.upstreams.plan import Call, Plan, Script
 
@@ -103,13 +103,28 @@ class ChatRun:
             f"v3/chat?conversation_id={conversation_id}" if conversation_id else "v3/chat", document
         )
 
+    def asked(self) -> AskedChat:
+        return AskedChat(self.answer, self.request.account)
+
+    def farewell(self) -> Call | None:
+        return self.asked().farewell()
+
+    def settle(self) -> Plan[None] | None:
+        return None
+
+
+@define(eq=False)
+class AskedChat:
+    answer: ChatAnswer
+    account: Account
+
     def farewell(self) -> Call | None:
         """Unless it is told, the run goes on and keeps its conversation busy."""
         answer = self.answer
         if answer.over or not answer.conversation_id or not answer.chat_id:
             return None
         ids = {"conversation_id": answer.conversation_id, "chat_id": answer.chat_id}
-        return self.request.account.post("v3/chat/cancel", ids)
+        return self.account.post("v3/chat/cancel", ids)
 
     def settle(self) -> Plan[None] | None:
         return None
@@ -151,6 +166,10 @@ class ChatflowRun:
 
     def call(self) -> Call:
         return Call("POST", "v1/workflows/chat", wirejson.dumps(self.document), self.request.account.headers)
+
+    def asked(self) -> ChatflowRun:
+        self.document = {}
+        return self
 
     def farewell(self) -> Call | None:
         """Workflows cannot be cancelled."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from translators.errors import GatewayError
 from translators.framing.base import MAX_FRAME, Frame, Framing
@@ -22,6 +23,13 @@ _BLANK = b"\xef\xbb\xbf \t\r\n"
 _PATIENCE = 4 * 1024  # so much white space is a stream that keeps itself alive
 _BRACE = ord("{")
 _COLON = ord(":")
+
+
+@lru_cache(64)
+def _stretches(before: bytes) -> tuple[bytes, bytes, bytes]:
+    """What stands before a document, its event's name, and what stands between two; shared by all streams."""
+    name = before.partition(b"\n")[0].removeprefix(b"event:").removeprefix(b" ")
+    return before, name, b"\n\n" + before[:-1]
 
 
 class CozeEvents(SSE):
@@ -56,8 +64,8 @@ class CozeEvents(SSE):
         """What the first event begins with, if it is two lines: up to the brace with which its document begins."""
         opening = _OPENING.match(whole)
         if opening is not None:
-            self._before, self._name, self._start = opening[0], opening[1], opening.end() - 1
-            self._between = b"\n\n" + self._before[:-1]
+            self._before, self._name, self._between = _stretches(opening[0])
+            self._start = opening.end() - 1
 
     @staticmethod
     def _block(block: bytes, frames: list[Frame]) -> None:

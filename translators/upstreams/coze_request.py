@@ -39,17 +39,25 @@ class Answer(Protocol):
     def read(self, name: bytes, payload: bytes, emit: Emit) -> None: ...
 
 
-class Run(Protocol):
+class Asked(Protocol):
+    """A run whose question has been taken."""
+
     @property
     def answer(self) -> Answer: ...
-
-    def prepare(self) -> Plan[None] | None: ...
-
-    def call(self) -> Call | Script: ...
 
     def farewell(self) -> Call | None: ...
 
     def settle(self) -> Plan[None] | None: ...
+
+
+class Run(Asked, Protocol):
+    def prepare(self) -> Plan[None] | None: ...
+
+    def call(self) -> Call | Script: ...
+
+    def asked(self) -> Asked:
+        """What has to be kept of it until the answer is over."""
+        ...
 
 
 @frozen

@@ -113,6 +113,10 @@ class WorkflowRun:
         }
         return account.post("v1/workflow/stream_resume", resume)
 
+    def asked(self) -> WorkflowRun:
+        self.document, self.words = {}, ""
+        return self
+
     def farewell(self) -> Call | None:
         """Workflows cannot be cancelled."""
         return None

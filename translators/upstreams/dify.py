@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from translators import affinity, wirejson
 from translators.errors import GatewayError, UpstreamMalformed
@@ -37,6 +37,8 @@ APP_SECONDS = 300.0
 UPLOAD_SECONDS = 3600.0
 
 _KIND = "dify-kind"
+_NO_HEADERS: Mapping[str, str] = {}
+_NO_FORM = Form()
 _VERSION = re.compile(r"/v\d+(?:/|$)")
 _IN_TURN = ("chat", "workflow", "completion")
 """Kinds of apps in the order in which they are tried; all that chat are one."""
@@ -58,14 +60,18 @@ class Dify(DifyAnswer):
     stops_by_name: ClassVar[bool] = True
 
     _question: Question | None = field(default=None, init=False)
-    _authorization: Mapping[str, str] = field(factory=dict, init=False)
+    _user: str = field(default="", init=False)
+    """Who asked; empty until the question was read."""
+    _named: bool = field(default=False, init=False)
+    """Whether the client said which conversation goes on."""
+    _authorization: Mapping[str, str] = field(default=_NO_HEADERS, init=False)
     _kind: str = field(default="chat", init=False)
     """The kind of app that is asked."""
-    _others: list[str] = field(factory=list, init=False)
+    _others: tuple[str, ...] = field(default=(), init=False)
     """Kinds that are left to try."""
     _tried: bool = field(default=False, init=False)
-    _form: Form = field(factory=Form, init=False)
-    _attached: list[dict[str, Any]] = field(factory=list, init=False)
+    _form: Form = field(default=_NO_FORM, init=False)
+    _attached: tuple[dict[str, Any], ...] = field(default=(), init=False)
     _conversation: str = field(default="", init=False)
     _history: affinity.History = field(default=affinity.NOTHING, init=False)
     _ephemeral: bool = field(default=False, init=False)
@@ -105,7 +111,7 @@ class Dify(DifyAnswer):
         self._kind = _kind_of(self.settings.mode)
         uploads = any(isinstance(one, Upload) for one in question.attachments)
         if not uploads:
-            self._attached = [one.document() for one in question.attachments if isinstance(one, Given)]
+            self._attached = tuple(one.document() for one in question.attachments if isinstance(one, Given))
         self._ephemeral = self._is_ephemeral(question)
         found_again = self._kind == "chat" and not question.conversation and not self._ephemeral
         if found_again and self.settings.history == "affinity":
@@ -118,6 +124,7 @@ class Dify(DifyAnswer):
         if self._question is None:
             self._authorization = authorization(self.caller)
             self._question = Question.read(self.prompt, self.settings, self.caller)
+            self._user, self._named = self._question.user, bool(self._question.conversation)
         return self._question
 
     def _prepare(self, question: Question) -> Plan[None]:
@@ -126,11 +133,11 @@ class Dify(DifyAnswer):
             blind = yield from self._find_out()
         if self._wants_form(question, blind):
             reply: Reply = yield Cached(self._get("parameters"), "dify-parameters", APP_SECONDS)
-            self._form = Form.read(reply.body) if reply.status == 200 else Form()
+            self._form = Form.read(reply.body) if reply.status == 200 else _NO_FORM
         if not self._attached:
             for one in question.attachments:
                 there = (yield from self._upload(one, question.user)) if isinstance(one, Upload) else one
-                self._attached.append(there.document())
+                self._attached = (*self._attached, there.document())
         key = self._history.key
         if key and self._kind == "chat":
             found = yield Recall(key)
@@ -148,7 +155,7 @@ class Dify(DifyAnswer):
             told = wirejson.loads(reply.body).get("mode") if reply.status == 200 else None
             known = _kind_of(told) if isinstance(told, str) else None
         self._kind = known or "chat"
-        self._others = [kind for kind in _IN_TURN if kind != self._kind]
+        self._others = tuple(kind for kind in _IN_TURN if kind != self._kind)
         return known is None
 
     def _wants_form(self, question: Question, blind: bool) -> bool:
@@ -182,10 +189,9 @@ class Dify(DifyAnswer):
 
     def asked(self) -> None:
         """What was said may be megabytes, and the answer may take minutes: of it only the digests are needed."""
-        question = self._read()
-        self._question = evolve(question, system="", turns=(), text="", attachments=(), inputs={}, files=())
-        self._attached = []
-        self.prompt = evolve(FORGOTTEN, stream=self.prompt.stream)
+        self._question = None
+        self._attached = ()
+        self.prompt = FORGOTTEN[self.prompt.stream]
 
     def reject(self, status: int, body: bytes, retry_after: float | None) -> GatewayError:
         error, self._refusal = refusal(status, body, retry_after, self.own_key)
@@ -194,7 +200,8 @@ class Dify(DifyAnswer):
     def reconsider(self, error: GatewayError) -> bool:
         """Whether ``call`` now asks something else, which is worth asking after this refusal."""
         if self._refusal in WRONG_MODE and self._others:
-            self._kind = self._others.pop(0)
+            self._kind, *others = self._others
+            self._others = tuple(others)
             self._tried = True
         elif error.code in CONVERSATION_GONE and self._key:
             self._conversation = self._key = ""
@@ -265,26 +272,24 @@ class Dify(DifyAnswer):
 
     def farewell(self) -> Call | None:
         task = self._ids.get("task_id")
-        if self._over or not task or self._question is None:
-            return None
-        return self._by_user("POST", _STOP[self._kind].format(task), self._question)
+        return None if self._over or not task else self._by_user("POST", _STOP[self._kind].format(task))
 
     @property
     def will_be_named(self) -> bool:
         return self.asking and not self._over and not self._ids.get("task_id")
 
     def settle(self) -> Plan[None] | None:
-        return None if self._question is None else self._settle(self._question)
+        return self._settle() if self._user else None
 
-    def _settle(self, question: Question) -> Plan[None]:
+    def _settle(self) -> Plan[None]:
         if self._tried and self._opened:
             yield Remember(_KIND, self._kind, APP_SECONDS)
-        if self._kind != "chat" or question.conversation:
+        if self._kind != "chat" or self._named:
             return
         conversation, told = self._ids.get("conversation_id"), self._words.told.all
         if self._ephemeral:
             if conversation:
-                yield self._by_user("DELETE", f"conversations/{conversation}", question)
+                yield self._by_user("DELETE", f"conversations/{conversation}")
         elif conversation and told is not None and (self._completed or (told and not self._over)):
             key = self._history.after(told)
             if key:
@@ -293,8 +298,8 @@ class Dify(DifyAnswer):
             # Nothing was said, so whoever asks again may go on where this question stood.
             yield Remember(self._key, self._conversation, affinity.KEEP)
 
-    def _by_user(self, method: str, path: str, question: Question) -> Call:
-        return Call(method, path, wirejson.dumps({"user": question.user}), self._authorization)
+    def _by_user(self, method: str, path: str) -> Call:
+        return Call(method, path, wirejson.dumps({"user": self._user}), self._authorization)
 
 
 def _kind_of(mode: str) -> str:

@@ -45,11 +45,27 @@ _COUNTING = ("llm", "agent", "question-classifier", "parameter-extractor")
 """Types of nodes that ask a model."""
 _ENDS_OF_NODES = (b"node_finished", b"iteration_completed", b"loop_completed")
 
-_ANSWER = b"answer"
-_CHUNK = b'data":{"text'  # "text" alone also stands in the selector
+_ANSWER = b'"answer"'
+_CHUNK = b'"data":{"text"'  # "text" alone also stands in the selector
 _CHUNK_TEXT = re.compile(rb'"text"\s*:')
 
 Read: TypeAlias = Callable[[Any, Mapping[str, Any], bytes, Emit], None]
+
+
+@define(eq=False)
+class Seen:
+    """What a run does beside saying words; most runs do nothing else."""
+
+    spoke: set[str] = field(factory=set)
+    """Nodes whose words were said."""
+    cut: set[str] = field(factory=set)
+    """Nodes whose model had to stop."""
+    tools: dict[str, tuple[str, str]] = field(factory=dict)
+    """The calls of an agent: what went in and came out."""
+    shown: set[str] = field(factory=set)
+    """Addresses of files."""
+    forms: dict[str, dict[str, str]] = field(factory=dict)
+    extras: dict[str, Any] = field(factory=dict)
 
 
 @define(eq=False)
@@ -68,10 +84,6 @@ class DifyAnswer(Upstream):
     _total: int | None = field(default=None, init=False)
     """Tokens of the whole run."""
 
-    _spoke: set[str] = field(factory=set, init=False)
-    """Nodes whose words were said."""
-    _cut: set[str] = field(factory=set, init=False)
-    """Nodes whose model had to stop."""
     _filtered: bool = field(default=False, init=False)
 
     _by_agent: bool = field(default=False, init=False)
@@ -84,14 +96,17 @@ class DifyAnswer(Upstream):
     _failure: GatewayError | None = field(default=None, init=False)
     """Why the run failed, until the platform says it better."""
 
-    _tools: dict[str, tuple[str, str]] = field(factory=dict, init=False)
-    _shown: set[str] = field(factory=set, init=False)
-    _forms: dict[str, dict[str, str]] = field(factory=dict, init=False)
-    _extras: dict[str, Any] = field(factory=dict, init=False)
+    _seen: Seen | None = field(default=None, init=False)
 
     @_words.default
     def _own_words(self) -> Words:
         return Words(self.settings.reasoning)
+
+    @property
+    def _kept(self) -> Seen:
+        if self._seen is None:
+            self._seen = Seen()
+        return self._seen
 
     @property
     def own_key(self) -> bool:
@@ -187,8 +202,8 @@ class DifyAnswer(Upstream):
             self._source = source
             self._words.part(emit)
             node = source[0] if isinstance(source, list) and source else None
-            if isinstance(node, str) and len(self._spoke) < MAX_KNOWN:
-                self._spoke.add(node)
+            if isinstance(node, str) and len(self._kept.spoke) < MAX_KNOWN:
+                self._kept.spoke.add(node)
         if not text:
             return False
         if not isinstance(text, str):
@@ -229,10 +244,11 @@ class DifyAnswer(Upstream):
         """A snapshot, sent again whenever it grows; its thought repeats what was said already."""
         id, tool = parts.words(document.get("id")), parts.words(document.get("tool"))
         input, output = (parts.words(document.get(name), 1 << 14) for name in ("tool_input", "observation"))
-        known = self._tools.get(id)
-        if not tool or known == (input, output) or (known is None and len(self._tools) >= MAX_KNOWN):
+        tools = self._kept.tools
+        known = tools.get(id)
+        if not tool or known == (input, output) or (known is None and len(tools) >= MAX_KNOWN):
             return
-        self._tools[id] = (input, output)
+        tools[id] = (input, output)
         emit(Activity("tool", id, tool, input, output, "completed" if output else "started"))
         if self.settings.tool_trace:
             before = known or ("", "")
@@ -255,8 +271,8 @@ class DifyAnswer(Upstream):
             before = self._counted or (0, 0)
             self._counted = (before[0] + usage.input, before[1] + usage.output)
         reason = outputs.get("finish_reason") or process.get("finish_reason")
-        if reason == "length" and len(self._cut) < MAX_KNOWN:
-            self._cut.add(parts.words(data.get("node_id")))
+        if reason == "length" and len(self._kept.cut) < MAX_KNOWN:
+            self._kept.cut.add(parts.words(data.get("node_id")))
 
     def _skims(self, event: bytes, payload: bytes, emit: Emit) -> bool:
         """Whether this is the end of a node and a look at its beginning was enough."""
@@ -277,9 +293,10 @@ class DifyAnswer(Upstream):
 
     def _file(self, told: Mapping[str, Any], emit: Emit) -> None:
         file = parts.file(told, self.settings.files_url.rstrip("/") or parts.origin(self.base_url))
-        if file is None or len(self._shown) >= MAX_KNOWN or file.url in self._shown:
+        shown = self._kept.shown
+        if file is None or len(shown) >= MAX_KNOWN or file.url in shown:
             return
-        self._shown.add(file.url)
+        shown.add(file.url)
         self._words.told.show(file.url)
         emit(file)
 
@@ -305,10 +322,11 @@ class DifyAnswer(Upstream):
         self._finished = True
         id = parts.words(form.get("form_id"))
         text = parts.form_text(form)
-        if not text or id in self._forms or len(self._forms) >= MAX_KNOWN:
+        forms = self._kept.forms
+        if not text or id in forms or len(forms) >= MAX_KNOWN:
             return
         token = {"form_id": id, "form_token": parts.words(form.get("form_token"), 1024)}
-        self._forms[id] = {name: value for name, value in token.items() if value}
+        forms[id] = {name: value for name, value in token.items() if value}
         self._template.forget()
         self._words.part(emit)
         self._words.say(f"\n\n{text}" if self._words.told.text else text, emit)
@@ -326,9 +344,9 @@ class DifyAnswer(Upstream):
         for citation in parts.citations(resources):
             emit(citation)
         if isinstance(resources, list) and resources:
-            self._extras["retriever_resources"] = resources[: parts.MAX_SOURCES]
+            self._kept.extras["retriever_resources"] = resources[: parts.MAX_SOURCES]
         if metadata.get("annotation_reply"):
-            self._extras["annotation_reply"] = metadata["annotation_reply"]
+            self._kept.extras["annotation_reply"] = metadata["annotation_reply"]
         self._rest_of_files(document.get("files"), emit)
         self._complete(emit)
 
@@ -382,16 +400,16 @@ class DifyAnswer(Upstream):
             usage = Usage(0, self._total)
         if usage is not None:
             emit(usage)
-        platform = {**self._ids, **self._extras}
-        if self._forms:
-            platform["human_input"] = list(self._forms.values())
+        platform = {**self._ids, **self._kept.extras}
+        if self._kept.forms:
+            platform["human_input"] = list(self._kept.forms.values())
         self.done = self._over = self._completed = True
         emit(Finish(self._reason(), platform or None))
 
     def _reason(self) -> FinishReason:
         if self._filtered:
             return "content_filter"
-        return "length" if self._spoke & self._cut else "stop"
+        return "length" if self._kept.spoke & self._kept.cut else "stop"
 
     _ON: ClassVar[dict[bytes, Read]] = {
         b"message": _message,

@@ -60,7 +60,7 @@ class OpenAI(Upstream):
     _choices: dict[int, Choice] = field(factory=dict)
     _loose: dict[str, Any] = field(factory=dict)
     """Members of a chunk without choices, waiting for a chunk that has some."""
-    _template: Template = field(factory=lambda: Template(b"content"))
+    _template: Template = field(factory=lambda: Template(b'"content"'))
 
     def call(self) -> Call | Script:
         body = dict(self.prompt.body)
@@ -70,7 +70,7 @@ class OpenAI(Upstream):
         return Call("POST", "chat/completions", wirejson.dumps(body))
 
     def asked(self) -> None:
-        self.prompt = FORGOTTEN  # it may be megabytes, and the answer may take minutes
+        self.prompt = FORGOTTEN[True]  # it may be megabytes, and the answer may take minutes
 
     def reject(self, status: int, body: bytes, retry_after: float | None) -> GatewayError:
         return refusal_error(status, body, retry_after)
