@@ -23,6 +23,7 @@ MAX_DEPTH = 200  # orjson reads 1024 levels but writes 254
 
 _ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
 _WIDE = b"0" * 19  # the shortest integer that 64 bits cannot hold is a negative one
+_QUOTED = b'"' + _WIDE
 _INTEGER = re.compile(rb"(?<![\w.\"])\d{19}")
 """No number stands right after a quote, and ids of that length often do."""
 _JOINED = frozenset(byte for byte in range(256) if re.match(rb"[\w.\"]", bytes([byte])))
@@ -53,8 +54,10 @@ def _has_wide_integer(data: bytes) -> bool:
     first = digits.find(_WIDE)
     if first <= 0:
         return first == 0
+    if digits.count(_WIDE) == digits.count(_QUOTED):
+        return False  # each is how a string begins: ids
     if data[first - 1] in _JOINED and digits.find(_WIDE, first + 1) < 0:
-        return False  # the end of a word or of a fraction, and the only one: most often an id in a string
+        return False  # the end of a word or of a fraction, and the only one
     return _INTEGER.search(data) is not None
 
 

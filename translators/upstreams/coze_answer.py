@@ -143,8 +143,9 @@ class ChatAnswer:
     # How a run begins.
 
     def _chat(self, payload: bytes, emit: Emit) -> None:
-        chat = wirejson.loads(payload)
-        self._open(chat, chat.get("id"), emit)
+        if not self._opened:  # a second one tells nothing new
+            chat = wirejson.loads(payload)
+            self._open(chat, chat.get("id"), emit)
 
     def _open(self, document: dict[str, Any], chat_id: Any, emit: Emit) -> None:
         section_id = told_id(document.get("section_id"))
