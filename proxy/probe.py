@@ -1,4 +1,4 @@
-"""Ask every upstream whether it is there: ``deltawire check --online``.
+"""Ask every upstream whether it is there, and the storage, too: ``deltawire check --online``.
 
 Each kind says what to ask (``Upstream.check``); most are asked for their models. All are asked at once, over a wire
 like that of questions, so with the upstream's own key, headers and credential, and within a short time. What comes
@@ -21,7 +21,9 @@ from proxy.config import Config, Upstream
 from proxy.dial import request_headers
 from proxy.errands import Errands
 from proxy.memory import LocalMemory
-from proxy.signing import signed
+from proxy.signing import wire_to
+from proxy.storage import Storage
+from proxy.wire.base import Wire
 from proxy.wire.reference import ReferenceWire, client_session
 from translators.errors import GatewayError, UpstreamTimeout
 from translators.upstreams import UPSTREAMS
@@ -50,24 +52,46 @@ async def probe(
         )
 
 
+async def probe_storage(config: Config, *, clock: Callable[[], float] = time.monotonic) -> Probe:
+    storage, started = Storage(config.storage), clock()
+    try:
+        said = await storage.probe()
+    except GatewayError as error:
+        return Probe("storage", False, error.message, clock() - started)
+    finally:
+        await storage.close()
+    return Probe("storage", True, said, clock() - started)
+
+
 async def _ask(
     session: aiohttp.ClientSession, upstream: Upstream, time_limit: float, clock: Callable[[], float]
 ) -> Probe:
-    if not upstream.base_url:
+    wire = _wire(session, upstream)
+    if wire is None:
         return Probe(upstream.name, True, "no address to ask")
     started = clock()
     try:
         async with asyncio.timeout(time_limit):
-            said = await _check(session, upstream, time_limit)
+            said = await _check(wire, upstream, time_limit)
     except (GatewayError, TimeoutError) as error:
         return Probe(upstream.name, False, _reason(error), clock() - started)
+    finally:
+        await wire.close()
     return Probe(upstream.name, True, said, clock() - started)
 
 
-async def _check(session: aiohttp.ClientSession, upstream: Upstream, seconds: float) -> str:
+def _wire(session: aiohttp.ClientSession, upstream: Upstream) -> Wire | None:
+    headers = request_headers(upstream)
+
+    def make(address: str, keep: float = 0.0) -> Wire:
+        return ReferenceWire(address, headers, upstream.connect_timeout, session)
+
+    credential = UPSTREAMS[upstream.kind].credential(upstream.options, upstream.base_url)
+    return wire_to(upstream.base_url, headers, credential, make, time.time)
+
+
+async def _check(wire: Wire, upstream: Upstream, seconds: float) -> str:
     kind = UPSTREAMS[upstream.kind]
-    plain = ReferenceWire(upstream.base_url, request_headers(upstream), upstream.connect_timeout, session)
-    wire = signed(plain, kind.credential(upstream.options, upstream.base_url), time.time)
     errands = Errands(upstream.name, wire, seconds, _never_again, LocalMemory(), Background())
     return await errands.carry_out(kind.check(upstream.options), "")
 

@@ -1,8 +1,9 @@
 """Credentials that are more than a header which never changes.
 
-A kind of upstream says with which ``Credential`` it wants its calls signed, as data; a ``Signer`` signs each call
-with it, before it goes out on any errand. ``SignedWire`` is a wire whose calls are signed, so nobody who sends one
-has to think of it. A call that brings an authorization of its own, a client's key passed on, keeps it.
+A kind of upstream says with which ``Credential`` it wants its calls signed, as data; ``wire_to`` makes the way to
+it that this takes. ``SignedWire`` is a wire whose calls a ``Signer`` signs before they go out, on whatever errand,
+so nobody who sends one has to think of it. A call that brings an authorization of its own, a client's key passed
+on, keeps it.
 
 ``JwtSigner`` follows RFC 7523: a short assertion signed with the private key is exchanged for a token, which serves
 until a minute before it ends. Each assertion is good for one exchange, so each is new, and many calls at once
@@ -15,18 +16,20 @@ import base64
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import NoneType
 from typing import Any, Protocol
 
 from attrs import define, evolve, field
 
+from proxy.aws import AwsWire, MakeWire
 from proxy.errands import fetch
 from proxy.flights import Flights
 from proxy.wire.base import Answer, Wire
 from translators import wirejson
 from translators.errors import GatewayError, UpstreamAuthFailed, UpstreamOverloaded
 from translators.excerpt import clean_bytes
-from translators.upstreams.plan import Call, Credential, JwtGrant, Reply
+from translators.upstreams.plan import AwsIdentity, Call, Credential, JwtGrant, Reply
 
 EARLY = 60.0
 """Seconds before its end that a token is renewed."""
@@ -58,11 +61,18 @@ class SignedWire:
         await self.wire.close()
 
 
-def signed(wire: Wire, credential: Credential | None, clock: Callable[[], float]) -> Wire:
-    """``wire``, with its calls signed as the credential wants; the wire itself where none is wanted."""
-    if credential is None:
-        return wire
-    return SignedWire(wire, _SIGNERS[type(credential)](credential, wire, clock))
+def wire_to(
+    base_url: str,
+    shared: Mapping[str, str],
+    credential: Credential | None,
+    make: MakeWire,
+    clock: Callable[[], float],
+) -> Wire | None:
+    """The way to an upstream, over wires that ``make`` makes and that send the ``shared`` headers.
+
+    None for one that has neither an address nor a credential that finds it: it answers in this process.
+    """
+    return _WIRES[type(credential)](base_url, shared, credential, make, clock)
 
 
 @define(eq=False)
@@ -158,5 +168,32 @@ def _base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-_SIGNERS: dict[type[Credential], Callable[[Any, Wire, Callable[[], float]], Signer]] = {JwtGrant: JwtSigner}
-"""How each kind of credential signs."""
+def _plain(base_url: str, shared: object, credential: object, make: MakeWire, clock: object) -> Wire | None:
+    return make(base_url) if base_url else None
+
+
+def _with_token(
+    base_url: str, shared: object, grant: JwtGrant, make: MakeWire, clock: Callable[[], float]
+) -> Wire | None:
+    if not base_url:
+        return None
+    wire = make(base_url)
+    return SignedWire(wire, JwtSigner(grant, wire, clock))
+
+
+def _to_amazon(
+    base_url: str,
+    shared: Mapping[str, str],
+    identity: AwsIdentity,
+    make: MakeWire,
+    clock: Callable[[], float],
+) -> Wire:
+    return AwsWire(identity, base_url, make, shared, clock)
+
+
+_WIRES: dict[type[Credential | None], Callable[..., Wire | None]] = {
+    NoneType: _plain,
+    JwtGrant: _with_token,
+    AwsIdentity: _to_amazon,
+}
+"""What each kind of credential makes of the way."""

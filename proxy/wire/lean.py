@@ -14,7 +14,7 @@ from attrs import define, field
 from yarl import URL
 
 from proxy.wire.base import Answer
-from proxy.wire.pool import Pool
+from proxy.wire.pool import KEEP, Pool
 from translators.errors import Internal, UpstreamDisconnected, UpstreamStale
 from translators.upstreams.plan import Call
 
@@ -27,6 +27,8 @@ class LeanWire:
     base_url: str
     headers: Mapping[str, str]
     connect_timeout: float
+    keep: float = KEEP
+    """Seconds that idle connections are kept."""
     _base: URL = field()
     _pool: Pool = field()
     _starts: dict[tuple[str, str], bytes] = field(factory=dict)
@@ -41,7 +43,7 @@ class LeanWire:
         assert base.raw_host is not None
         assert base.port is not None
         tls = ssl.create_default_context() if base.scheme == "https" else None
-        return Pool(base.raw_host, base.port, tls, self.connect_timeout)
+        return Pool(base.raw_host, base.port, tls, self.connect_timeout, self.keep)
 
     async def send(self, call: Call) -> Answer:
         request = self._request(call)

@@ -23,7 +23,7 @@ from translators.errors import UpstreamUnreachable
 from translators.excerpt import clean
 
 KEEP = 30.0
-"""Seconds that an idle connection is kept."""
+"""Seconds that an idle connection is kept where nobody knows better."""
 RACE = 0.25
 """Seconds before the next address is tried beside the last."""
 
@@ -34,6 +34,7 @@ class Pool:
     port: int
     tls: ssl.SSLContext | None
     connect_timeout: float
+    keep: float = KEEP
     _idle: deque[Connection] = field(factory=deque)
     _open: set[Connection] = field(factory=set)
     _timer: asyncio.TimerHandle | None = None
@@ -105,15 +106,15 @@ class Pool:
         connection.idle_since = loop.time()
         self._idle.append(connection)
         if self._timer is None:
-            self._timer = loop.call_later(KEEP, self._clean)
+            self._timer = loop.call_later(self.keep, self._clean)
 
     def _clean(self) -> None:
         """Let go of those that nobody needed for a while."""
         loop = asyncio.get_running_loop()
-        oldest = loop.time() - KEEP
+        oldest = loop.time() - self.keep
         while self._idle and (self._idle[0].idle_since <= oldest or not self._idle[0].usable):
             self._idle.popleft().close()
-        self._timer = loop.call_later(KEEP, self._clean) if self._idle else None
+        self._timer = loop.call_later(self.keep, self._clean) if self._idle else None
 
 
 def _socket(address: AddrInfo) -> socket.socket:

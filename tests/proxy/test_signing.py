@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from proxy.signing import ASSERTION, EARLY, JwtSigner, SignedWire, signed
+from proxy.signing import ASSERTION, EARLY, JwtSigner, SignedWire, wire_to
 from proxy.simulators.recorded import Recorded
 from proxy.simulators.script import Close, Hang, Step, Wait
 from tests.proxy.wires_setup import BOTH, in_turn, lean, says
@@ -246,7 +246,7 @@ async def test_what_is_sent_over_a_signed_wire_is_signed(wired):
         return token("czs_1", NOW + 900) if asked.path.endswith("/token") else says(b"answer")
 
     async with wired(script) as (wire, server):
-        over = signed(wire, GRANT, Clock())
+        over = wire_to(server.url, {}, GRANT, lambda address, keep=0.0: wire, Clock())
         assert isinstance(over, SignedWire)
         for _ in range(2):
             answer = await over.send(ASK)
@@ -260,5 +260,10 @@ async def test_what_is_sent_over_a_signed_wire_is_signed(wired):
 
 
 def test_where_no_credential_is_wanted_the_wire_stays_what_it_is():
-    wire = object()
-    assert signed(wire, None, Clock()) is wire
+    wire: Any = object()
+    assert wire_to("http://up", {}, None, lambda address, keep=0.0: wire, Clock()) is wire
+
+
+@pytest.mark.parametrize("credential", [None, GRANT])
+def test_what_has_no_address_needs_no_way(credential):
+    assert wire_to("", {}, credential, lambda address, keep=0.0: pytest.fail(address), Clock()) is None

@@ -18,7 +18,6 @@ from proxy.simulators.script import (
     last_chunk,
     reply,
 )
-from proxy.wire import pool as pool_module
 from proxy.wire.lean import LeanWire
 from translators.errors import (
     Internal,
@@ -151,10 +150,9 @@ async def test_the_end_of_a_message_is_waited_for_a_moment_only(monkeypatch):
         await wire.close()
 
 
-async def test_a_connection_nobody_needs_is_let_go(monkeypatch):
-    monkeypatch.setattr(pool_module, "KEEP", 0.1)
+async def test_a_connection_nobody_needs_is_let_go():
     async with ScriptServer(ANSWER) as server:
-        wire = wire_to(server.url)
+        wire = LeanWire(server.url, {}, 2.0, keep=0.1)
         await body_of(wire)
         await server.wait_closed_by_peer(2)
         await body_of(wire)
