@@ -166,6 +166,20 @@ class UpstreamFailed(UpstreamError):
     should_retry = False
 
 
+class UpstreamBroken(UpstreamError):
+    """The upstream broke down at the work. How much of it was done nobody knows, so it is not done again."""
+
+    status = 500
+    should_retry = False
+
+
+class UpstreamDependencyFailed(UpstreamError):
+    """What the upstream works with failed: a function, a source, a model. Asking again would do the rest again."""
+
+    status, default_code = 424, "dependency_failed"
+    should_retry = False
+
+
 class UpstreamNotReady(UpstreamError):
     """The upstream lacks something that only its operator can give it."""
 

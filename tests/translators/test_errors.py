@@ -29,6 +29,8 @@ TREE: dict[str, tuple[int, str, str | None, bool | None]] = {
     "UpstreamIncomplete": (502, "server_error", "upstream_incomplete", False),
     "UpstreamDisconnected": (502, "server_error", "upstream_disconnected", False),
     "UpstreamFailed": (502, "server_error", "upstream_error", False),
+    "UpstreamBroken": (500, "server_error", "upstream_error", False),
+    "UpstreamDependencyFailed": (424, "server_error", "dependency_failed", False),
     "UpstreamNotReady": (503, "server_error", "upstream_not_configured", False),
     "UpstreamStale": (502, "server_error", "upstream_disconnected", False),
     "UpstreamUnreachable": (503, "server_error", "upstream_unreachable", None),

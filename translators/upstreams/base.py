@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from attrs import define
 
+from translators.embeddings import Embed, Embedded, InProcess
 from translators.errors import GatewayError, UpstreamIncomplete
 from translators.events import Emit, Failed, Finish, FinishReason
 from translators.framing.base import Framing
@@ -108,6 +109,16 @@ class Upstream(ABC):
     @classmethod
     def speech(cls, settings: Any, caller: Caller, spoken: Spoken) -> Speech | None:
         """How to ask for sound; None where the platform does not speak."""
+        return None
+
+    @classmethod
+    def embeddings(
+        cls, settings: Any, caller: Caller, model: str, embed: Embed
+    ) -> Plan[Embedded] | Embedded | InProcess | None:
+        """Vectors of texts: a plan, or where nobody has to be asked the answer itself; None where there are none.
+
+        May raise BadRequest.
+        """
         return None
 
     @abstractmethod

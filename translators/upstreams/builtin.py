@@ -1,7 +1,8 @@
 """The gateway's own model: a deterministic generator, for demos, tests and clients under development.
 
 It needs no server, so its call is a script: the bytes that an OpenAI-shaped server would send for this
-request, at a readable pace. They are read back like anybody else's.
+request, at a readable pace. They are read back like anybody else's. It has vectors, too: those that follow from a
+text for whatever model is named, and those of a real small model where that is installed, by its own name.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ from typing import Any, ClassVar
 
 from attrs import define, frozen
 
-from translators import generator, wirejson
+from translators import generator, vectors, wirejson
+from translators.embeddings import Embed, Embedded, InProcess, rendered
 from translators.upstreams.openai import OpenAI, OpenAISettings
-from translators.upstreams.plan import Script
+from translators.upstreams.plan import Caller, Script
+
+REAL = "wordllama"
+"""The model whose vectors mean something; it comes with the extra ``embeddings``."""
 
 
 @frozen
@@ -30,6 +35,13 @@ class Builtin(OpenAI):
     defaults: ClassVar[dict[str, Any]] = {"models": ("demo",)}
     fallback: ClassVar[bool] = False
     Settings: ClassVar[type[Any]] = BuiltinSettings
+
+    @classmethod
+    def embeddings(cls, settings: Any, caller: Caller, model: str, embed: Embed) -> Embedded | InProcess:
+        if model == REAL:
+            return InProcess(REAL)
+        size = vectors.size_of(model, embed.dimensions)
+        return Embedded(rendered(embed, vectors.vectors(embed, size)), vectors.is_long(embed, size))
 
     def call(self) -> Script:
         request = self.prompt.body

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 from attrs import define, field, frozen
 
 from translators import wirejson
+from translators.embeddings import Embed, Embedded, InProcess
 from translators.errors import GatewayError
 from translators.events import Emit, Event, Opened, Text, Usage, Verbatim
 from translators.request import FORGOTTEN
@@ -24,8 +25,9 @@ from translators.template import Template
 from translators.thinking import Thinking
 from translators.upstreams.base import Upstream
 from translators.upstreams.openai_choice import Choice
+from translators.upstreams.openai_embeddings import embeddings
 from translators.upstreams.openai_errors import in_band_error, refusal_error
-from translators.upstreams.plan import Call, Script
+from translators.upstreams.plan import Call, Caller, Plan, Script
 
 MAX_CHOICES = 128
 _LONGEST_CONSTANT = 256  # it is repeated in every frame, so it may not be a book
@@ -61,6 +63,12 @@ class OpenAI(Upstream):
     _loose: dict[str, Any] = field(factory=dict)
     """Members of a chunk without choices, waiting for a chunk that has some."""
     _template: Template = field(factory=lambda: Template(b'"content"'))
+
+    @classmethod
+    def embeddings(
+        cls, settings: Any, caller: Caller, model: str, embed: Embed
+    ) -> Plan[Embedded] | Embedded | InProcess:
+        return embeddings(model, embed)
 
     def call(self) -> Call | Script:
         body = dict(self.prompt.body)

@@ -26,6 +26,8 @@ class Call:
     """Beside or, under the same name, instead of what every request to this upstream carries."""
     service: str = ""
     """Which of the platform's services, where each has an address of its own; empty for the one that answers."""
+    longest: int = 0
+    """Bytes that a reply to a plan may have, where it is more than usual."""
 
 
 @frozen

@@ -1,0 +1,227 @@
+"""An answer of an agent, event by event: the half of the upstream that listens.
+
+Words come in ``chunk``, as base64 of UTF-8 that may be cut anywhere. No event ends an answer: a body that ends
+between two frames does, and so usage and the reason for the end are told only then. An agent that cannot stream
+says all in one piece, which a stream retells in words; joined they are the piece again.
+
+What a trace repeats of the answer is never told beside it: it stands in only where a body ended without an answer.
+
+The usual chunk has one member, and base64 contains no quote: so its text stands between a fixed beginning and its
+last two bytes if there is no quote in between, and nothing has to be parsed.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from binascii import a2b_base64
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from attrs import define, field
+
+from translators import affinity, wirejson
+from translators.errors import UpstreamFailed
+from translators.events import Emit, Finish, FinishReason, Opened, Text, Usage
+from translators.framing.aws import AwsEvents
+from translators.framing.base import Framing
+from translators.upstreams.base import Upstream
+from translators.upstreams.bedrock_citations import Sources
+from translators.upstreams.bedrock_errors import ERROR, EXCEPTION, NO_STREAMING, exception, unmodelled
+from translators.upstreams.bedrock_files import MAX_MADE, link, made
+from translators.upstreams.bedrock_tools import Calls
+from translators.upstreams.bedrock_traces import Steps, is_echo
+
+MAX_PIECES = 4096
+"""Pieces that one chunk is told in; of more words several make a piece."""
+
+_CHUNK = b"chunk"
+_BEGINS = b'{"bytes":"'
+_LENGTH = len(_BEGINS)
+_END = ord("}")
+_WORD = re.compile(r"\S+\s*|\s+")
+_UTF8 = codecs.getincrementaldecoder("utf-8")
+_UNBOUNDED = 1 << 62
+_UNKNOWN: dict[str, Usage | None] = {
+    "-1": Usage(-1, -1, native={"prompt_tokens": -1, "completion_tokens": -1, "total_tokens": -1}),
+    "0": Usage(0, 0),
+    "omit": None,
+}
+
+_Read = Callable[[Any, bytes, bytes, Emit], None]
+
+
+def in_words(text: str) -> list[str]:
+    """``text`` in pieces that end where a word begins."""
+    words: list[str] = _WORD.findall(text)
+    if len(words) <= MAX_PIECES:
+        return words
+    size = -(-len(words) // MAX_PIECES)
+    return ["".join(words[at : at + size]) for at in range(0, len(words), size)]
+
+
+@define(eq=False)
+class BedrockAnswer(Upstream):
+    _steps: Steps = field(init=False)
+    _calls: Calls = field(init=False)
+    _sources: Sources = field(factory=Sources, init=False)
+    _told: affinity.Told = field(factory=affinity.Told, init=False)
+    _short: int = field(init=False)
+    """Characters up to which a piece is told as it comes."""
+    _utf8: codecs.IncrementalDecoder = field(factory=lambda: _UTF8("replace"), init=False)
+    _torn: bool = field(default=False, init=False)
+    """Whether a character has begun and not ended."""
+    _speaking: bool = field(default=False, init=False)
+    """Whether the last thing that was told was words."""
+    _opened: bool = field(default=False, init=False)
+    _answered: bool = field(default=False, init=False)
+    """Whether anything counts as an answer, if only an empty one."""
+    _completed: bool = field(default=False, init=False)
+    _refused: bool = field(default=False, init=False)
+    """Whether the platform said no."""
+    _cannot_stream: bool = field(default=False, init=False)
+    """Whether it said no to streaming."""
+    _made: int = field(default=0, init=False)
+    _ends: bool = field(default=False, init=False)
+    """Whether the session is over with this answer."""
+    _session: str = field(default="", init=False)
+    _extras: dict[str, Any] = field(factory=dict, init=False)
+
+    @_steps.default
+    def _own_steps(self) -> Steps:
+        return Steps(self.settings.reasoning, self.settings.custom_traces)
+
+    @_calls.default
+    def _own_calls(self) -> Calls:
+        return Calls(self.settings.qualify_tool_names)
+
+    @_short.default
+    def _own_short(self) -> int:
+        splits = self.prompt.stream and self.settings.split == "words"
+        return int(self.settings.split_threshold) if splits else _UNBOUNDED
+
+    def framing(self) -> Framing:
+        return AwsEvents()
+
+    def translate(self, name: bytes, payload: bytes, emit: Emit) -> None:
+        if (
+            self._speaking
+            and name == _CHUNK
+            and payload.startswith(_BEGINS)
+            and payload.find(b'"', _LENGTH) == len(payload) - 2
+            and payload[-1] == _END
+            and not self._torn
+        ):
+            try:
+                text = a2b_base64(payload[_LENGTH:-2], strict_mode=True).decode()
+            except ValueError:
+                text = ""  # not what it seemed, or half a character
+            if text and len(text) <= self._short:
+                self._told.say(text)
+                emit(Text(text))
+                return
+        if not self._opened:
+            self._opened = True
+            emit(Opened(conversation=self._session))
+        read = self._ON.get(name) or self._ON.get(name.partition(b":")[0] + b":")
+        if read is not None:
+            read(self, name, payload, emit)
+
+    def eof(self, emit: Emit) -> None:
+        self._speak(self._utf8.decode(b"", final=True), emit)
+        steps = self._steps
+        if not self._answered and steps.final is not None:
+            self._answered = True
+            self._speak(steps.final, emit)
+        if not self._answered and steps.failure is not None:
+            self._refused = True
+            self.fail(steps.failure, emit)
+        elif not self._answered and not self._ends and not steps.intervened:
+            self.fail(UpstreamFailed("The agent returned no output."), emit)
+        else:
+            self._complete(emit)
+
+    def _chunk(self, name: bytes, payload: bytes, emit: Emit) -> None:
+        document = wirejson.loads(payload)
+        self._answered = True
+        data = document.get("bytes")
+        if data:
+            self._speak(self._decoded(a2b_base64(data, strict_mode=True)), emit)
+        if document.get("attribution"):
+            for citation in self._sources.read(document["attribution"], self._told.text):
+                emit(citation)
+
+    def _decoded(self, data: bytes) -> str:
+        text = self._utf8.decode(data)
+        self._torn = bool(self._utf8.getstate()[0])
+        return text
+
+    def _speak(self, text: str, emit: Emit) -> None:
+        if not text:
+            return
+        self._speaking = True
+        self._steps.thinks = False
+        self._told.say(text)
+        for piece in (text,) if len(text) <= self._short else in_words(text):
+            emit(Text(piece))
+
+    def _trace(self, name: bytes, payload: bytes, emit: Emit) -> None:
+        if not is_echo(payload):
+            self._steps.read(wirejson.loads(payload), emit)
+
+    def _return_control(self, name: bytes, payload: bytes, emit: Emit) -> None:
+        for call in self._calls.read(wirejson.loads(payload)):
+            self._answered = True
+            emit(call)
+
+    def _files(self, name: bytes, payload: bytes, emit: Emit) -> None:
+        for told in wirejson.loads(payload).get("files") or ():
+            if self._made >= MAX_MADE:
+                return
+            file = made(told)
+            if self._speaking:
+                self._speak("\n\n", emit)
+            self._made += 1
+            self._answered, self._speaking, self._steps.thinks = True, False, False
+            self._told.say(link(file))
+            emit(file)
+
+    def _exception(self, name: bytes, payload: bytes, emit: Emit) -> None:
+        self._refused = True
+        self._cannot_stream = NO_STREAMING.encode() in payload.lower()
+        self.fail(exception(name, payload), emit)
+
+    def _error(self, name: bytes, payload: bytes, emit: Emit) -> None:
+        self._refused = True
+        self.fail(unmodelled(name, payload), emit)
+
+    def _complete(self, emit: Emit) -> None:
+        usage = self._steps.usage or _UNKNOWN[self.settings.usage_unknown]
+        if usage is not None:
+            emit(usage)
+        self.done = self._completed = True
+        emit(Finish(self._reason(), self._platform()))
+
+    def _reason(self) -> FinishReason:
+        if self._steps.intervened:
+            return "content_filter"
+        return "tool_calls" if self._calls.waiting else "stop"
+
+    def _platform(self) -> dict[str, Any]:
+        told: dict[str, Any] = {"session_id": self._session, **self._extras}
+        if self._calls.waiting:
+            told["invocation_ids"] = [entry["invocation"] for entry in self._calls.waiting.values()]
+        if self._calls.confirmations:
+            told["confirmations"] = self._calls.confirmations
+        if self._sources.raw:
+            told["citations"] = self._sources.raw
+        return told
+
+    _ON: ClassVar[dict[bytes, _Read]] = {
+        _CHUNK: _chunk,
+        b"trace": _trace,
+        b"returnControl": _return_control,
+        b"files": _files,
+        EXCEPTION: _exception,
+        ERROR: _error,
+    }
