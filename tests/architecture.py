@@ -137,6 +137,8 @@ PER_TOKEN = {
     "translators/upstreams/coze.py": "Coze.translate",
     "translators/upstreams/coze_answer.py": "ChatAnswer.read ChatAnswer._delta",
     "translators/affinity.py": "Told.say",
+    "translators/upstreams/bedrock_answer.py": "BedrockAnswer.translate",
+    "translators/upstreams/bedrock_runtime_answer.py": "RuntimeAnswer.translate",
     "translators/upstreams/dify_answer.py": "DifyAnswer.translate",
     "translators/upstreams/coze_framing.py": "CozeEvents._whole CozeEvents._block",
     "translators/stream.py": "Stream.feed",

@@ -85,6 +85,7 @@ _ROUTES = (
     _route("GET", "/flows/", control.list_flows),
     _route("GET", "/flows/{flow}/aliases", control.list_flow_aliases),
     _route("POST", "/runtimes/{arn}/invocations", runtimes.invoke_runtime, "bedrock-agentcore"),
+    _route("POST", "/runtimes/{arn}/stopruntimesession", runtimes.stop_session, "bedrock-agentcore"),
 )
 
 

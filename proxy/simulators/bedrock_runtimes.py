@@ -72,6 +72,19 @@ async def invoke_runtime(request: web.Request, name: str) -> web.StreamResponse:
     return web.Response(body=wirejson.dumps(document), content_type="application/json", headers=headers)
 
 
+async def stop_session(request: web.Request, name: str) -> web.Response:
+    world = request.app[WORLD]
+    runtime = runtime_of(world, name, request.query.get("accountId"))
+    _check_caller(request, runtime)
+    if request.query.get("qualifier", "DEFAULT") not in runtime.endpoints:
+        raise missing()
+    session = request.headers.get(SESSION_HEADER, "")
+    bodies.RUNTIME_SESSION_ID.check(session, "runtimeSessionId")
+    if world.runtime_sessions.pop((name, session), None) is None:
+        raise missing()
+    return web.json_response({}, headers={SESSION_HEADER: session})
+
+
 def _check_caller(request: web.Request, runtime: Runtime) -> None:
     token = bearer_of(request.headers)
     if (token is None) is not (runtime.bearer is None):

@@ -359,6 +359,13 @@ async def test_a_runtime_of_agentcore() -> None:
         lines = (await streamed["response"].read()).decode().split("\n\n")
         with pytest.raises(ClientError) as caught:
             await core.invoke_agent_runtime(**{**asked, "payload": b"nonsense"})
+        named = {"agentRuntimeArn": DEMO_RUNTIME, "runtimeSessionId": session_id}
+        stopped = await core.stop_runtime_session(**named)
+        with pytest.raises(core.exceptions.ResourceNotFoundException):
+            await core.stop_runtime_session(**named)
+        with pytest.raises(core.exceptions.ResourceNotFoundException):
+            await core.stop_runtime_session(**named, qualifier="nowhere")
+    assert (stopped["statusCode"], stopped["runtimeSessionId"]) == (200, session_id)
     assert (whole["contentType"], document) == ("application/json", {"result": "1, 2, 3."})
     assert streamed["contentType"] == "text/event-stream; charset=utf-8"
     assert streamed["runtimeSessionId"] == session_id

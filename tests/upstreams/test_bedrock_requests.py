@@ -352,6 +352,14 @@ def test_who_signs_is_for_amazons_tools_to_find() -> None:
     assert set(Bedrock.environment) == {"AGENT_ID", "AGENT_ALIAS_ID"}
 
 
+def test_the_name_of_a_runtime_tells_its_region() -> None:
+    arn = "arn:aws:bedrock-agentcore:eu-west-1:123456789012:runtime/helper-AbCdEfGh12"
+    for region, told in (("", "eu-west-1"), ("us-east-1", "us-east-1")):
+        credential = Bedrock.credential(BedrockSettings(runtime=arn, region=region), "")
+        assert isinstance(credential, AwsIdentity)
+        assert credential.region == told
+
+
 def test_the_account_is_asked_only_if_that_is_wished() -> None:
     assert Bedrock.catalog(BedrockSettings()) is None
     assert Bedrock.catalog(BedrockSettings(discover=True)) is not None

@@ -20,6 +20,7 @@ from translators.upstreams.bedrock_agent import BedrockAgent
 from translators.upstreams.bedrock_catalog import checked, listed_models
 from translators.upstreams.bedrock_flow import BedrockFlow
 from translators.upstreams.bedrock_inline import InlineAgent
+from translators.upstreams.bedrock_names import region_of
 from translators.upstreams.bedrock_runtime import AgentRuntime
 from translators.upstreams.bedrock_settings import identity
 from translators.upstreams.plan import Credential, Listed, Plan
@@ -44,7 +45,7 @@ class Bedrock(BedrockAgent):
 
     @classmethod
     def credential(cls, settings: Any, base_url: str) -> Credential:
-        return identity(settings)
+        return identity(settings, region_of(settings.runtime))
 
     @classmethod
     def check(cls, settings: Any) -> Plan[str]:

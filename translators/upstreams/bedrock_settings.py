@@ -129,8 +129,8 @@ class BedrockSettings:
     """Whether tables (csv, xls, xlsx) go to the code interpreter instead of the conversation."""
 
 
-def identity(settings: BedrockSettings) -> AwsIdentity:
-    """Who signs for all of Bedrock's services."""
+def identity(settings: BedrockSettings, told_region: str = "") -> AwsIdentity:
+    """Who signs for all of Bedrock's services; the region that a name tells is better than none."""
     return AwsIdentity(
         "bedrock-agent-runtime",
         {
@@ -138,7 +138,7 @@ def identity(settings: BedrockSettings) -> AwsIdentity:
             "bedrock-agent": "bedrock",
             "bedrock-agentcore": "bedrock-agentcore",
         },
-        settings.region,
+        settings.region or told_region,
         settings.profile,
         settings.access_key,
         settings.secret_key,
