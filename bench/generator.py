@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -232,7 +233,8 @@ def _files(dialect: Dialect, size: int, home: Path) -> list[str]:
         for name, data in parts.items():
             (home / f"{name}-{number}").write_bytes(data)
         paths = [str(home / f"{name}-{number}") for name in parts]
-        said += [one.path, one.content_type, *paths, str(token.index(piece))]
+        text, form = (b64encode(piece), "sealed") if one.sealed else (piece, "plain")
+        said += [one.path, one.content_type, *paths, str(token.index(text)), form]
     return said
 
 

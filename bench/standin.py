@@ -24,6 +24,8 @@ _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nTransfer-Encoding: chunked\r\n\
 _END = b"0\r\n\r\n"
 _REFUSAL = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _BY_PATH = {dialect.path.encode(): dialect for dialect in DIALECTS.values()}
+_BELOW = {path: dialect for path, dialect in _BY_PATH.items() if path.endswith(b"/")}
+"""Dialects that are asked for at every path below their own."""
 
 Waiting: TypeAlias = set["Answer"]
 
@@ -96,6 +98,10 @@ class Answer:
             self.drop()
 
 
+def _asked_for(path: bytes) -> Dialect | None:
+    return _BY_PATH.get(path) or next((one for top, one in _BELOW.items() if path.startswith(top)), None)
+
+
 class Connection(asyncio.Protocol):
     def __init__(self, stepping: Waiting) -> None:
         self._stepping = stepping
@@ -130,7 +136,7 @@ class Connection(asyncio.Protocol):
             self._answer.pause(False)
 
     def _begin(self, path: bytes, body: bytes) -> None:
-        plan, dialect = Plan.found_in(body), _BY_PATH.get(path)
+        plan, dialect = Plan.found_in(body), _asked_for(path)
         if plan is None or dialect is None:
             self._refuse()
             return

@@ -17,7 +17,7 @@ import orjson
 from attrs import Factory, frozen
 
 from bench.processes import ROOT
-from bench.wires import COZE_BOT
+from bench.wires import BEDROCK_AGENT, COZE_BOT
 
 PEERS = ROOT / ".cache" / "peers"
 MODEL = "bench"
@@ -91,6 +91,15 @@ GATEWAY_ENVIRONMENT = {
         "DIFY_API_KEY": "app-bench",
         "DELTAWIRE_UPSTREAM_DIFY_MODE": "advanced-chat",
         "DELTAWIRE_UPSTREAM_DIFY_MAX_CONCURRENCY": "10000",
+    },
+    "bedrock": {
+        "AGENT_ID": BEDROCK_AGENT["agent_id"],
+        "AGENT_ALIAS_ID": BEDROCK_AGENT["agent_alias_id"],
+        "DELTAWIRE_UPSTREAM_BEDROCK_BASE_URL": "{origin}",
+        "DELTAWIRE_UPSTREAM_BEDROCK_REGION": "us-east-1",
+        "DELTAWIRE_UPSTREAM_BEDROCK_ACCESS_KEY": "AKIDBENCH",
+        "DELTAWIRE_UPSTREAM_BEDROCK_SECRET_KEY": "bench",
+        "DELTAWIRE_UPSTREAM_BEDROCK_MAX_CONCURRENCY": "10000",
     },
 }
 """What tells the gateway where each platform is, and that it takes more streams at once than the 1,000 of the

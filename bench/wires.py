@@ -12,8 +12,13 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
+from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from struct import pack
 from typing import Any, TypeAlias
+from zlib import crc32
 
 import orjson
 from attrs import Factory, frozen
@@ -31,7 +36,7 @@ class Case:
 @frozen
 class Dialect:
     path: str
-    """Where the platform is asked for a stream."""
+    """Where the platform is asked for a stream; one that ends with a slash stands for all below it."""
     content_type: str
     opening: bytes
     token: Callable[[bytes], bytes]
@@ -40,6 +45,8 @@ class Dialect:
     cases: dict[str, Case]
     settings: Mapping[str, Any] = Factory(dict)
     """What the kind of upstream has to be told before it can be asked anything."""
+    sealed: bool = False
+    """Whether the text stands in base64, and a frame ends with the CRC-32 of all before."""
 
 
 _HEAD = b'{"id":"chatcmpl-up-1","object":"chat.completion.chunk","created":1700000000,"model":"llama-3",'
@@ -202,6 +209,64 @@ def _dify_nodes(number: int, piece: str) -> bytes:
 
 _DIFY_USAGE = {"prompt_tokens": 12, "completion_tokens": 34, "total_tokens": 46}
 
+BEDROCK_AGENT = {"agent_id": "BENCHAGENT", "agent_alias_id": "BENCHALIAS"}
+_BEDROCK_IDS = {"agentId": "BENCHAGENT", "agentAliasId": "BENCHALIAS", "sessionId": "s1"}
+_BEDROCK_USAGE = {"usage": {"inputTokens": 12, "outputTokens": 34}, "clientRequestId": "r1"}
+
+
+def _aws(name: bytes, payload: bytes) -> bytes:
+    """A frame of Amazon's event stream."""
+    headers = b"".join(
+        b"%c%b\x07%b%b" % (len(header), header, pack(">H", len(value)), value)
+        for header, value in (
+            (b":event-type", name),
+            (b":content-type", b"application/json"),
+            (b":message-type", b"event"),
+        )
+    )
+    prelude = pack(">II", 16 + len(headers) + len(payload), len(headers))
+    frame = prelude + pack(">I", crc32(prelude)) + headers + payload
+    return frame + pack(">I", crc32(frame))
+
+
+@lru_cache(16)
+def _bedrock_before(size: int) -> tuple[bytes, int]:
+    """What stands before a text of so many bytes, which is the same for all of one length, and its checksum."""
+    frame = _aws(b"chunk", b'{"bytes":"%b"}' % b64encode(bytes(size)))
+    before = frame[: frame.index(b'{"bytes":"') + len(b'{"bytes":"')]
+    return before, crc32(before)
+
+
+def _bedrock_token(words: bytes) -> bytes:
+    before, checksum = _bedrock_before(len(words))
+    rest = b2a_base64(words, newline=False) + b'"}'
+    return before + rest + pack(">I", crc32(rest, checksum))
+
+
+def _bedrock_words(number: int, piece: str) -> bytes:
+    return _bedrock_token(piece.encode())
+
+
+def _bedrock_unlike(number: int, piece: str) -> bytes:
+    """Every chunk has something beside its words."""
+    members = {"attribution": {"citations": []}, "bytes": b64encode(piece.encode()).decode()}
+    return _aws(b"chunk", orjson.dumps(members))
+
+
+def _bedrock_trace(step: Mapping[str, Any]) -> bytes:
+    return _aws(b"trace", orjson.dumps({**_BEDROCK_IDS, "trace": {"orchestrationTrace": step}}))
+
+
+_BEDROCK_ECHO = _bedrock_trace(
+    {"modelInvocationInput": {"traceId": "t1", "type": "ORCHESTRATION", "text": "Do as told. " * 1700}}
+)
+
+
+def _bedrock_traces(number: int, piece: str) -> bytes:
+    """Now and then after a trace that repeats the whole prompt, 20 KB of it."""
+    return (b"" if number % 8 else _BEDROCK_ECHO) + _bedrock_words(number, piece)
+
+
 DIALECTS: dict[str, Dialect] = {
     "openai": Dialect(
         path="/v1/chat/completions",
@@ -258,6 +323,22 @@ DIALECTS: dict[str, Dialect] = {
             "nodes": Case(" tokens", _dify_nodes),
         },
         settings={"mode": "advanced-chat"},
+    ),
+    "bedrock": Dialect(
+        path="/agents/",
+        content_type="application/vnd.amazon.eventstream",
+        opening=_BEDROCK_ECHO + _bedrock_trace({"rationale": {"traceId": "t1", "text": "Count."}}),
+        token=_bedrock_token,
+        closing=_bedrock_trace({"modelInvocationOutput": {"traceId": "t1", "metadata": _BEDROCK_USAGE}})
+        + _bedrock_trace({"observation": {"type": "FINISH", "finalResponse": {"text": "all of it"}}}),
+        cases={
+            "ascii": Case(" tokens", _bedrock_words),
+            "escapes": Case('\n„Grüße“ "数据" 🙂', _bedrock_words),
+            "unlike": Case(" tokens", _bedrock_unlike),
+            "traces": Case(" tokens", _bedrock_traces),
+        },
+        settings=BEDROCK_AGENT,
+        sealed=True,
     ),
 }
 

@@ -1,22 +1,26 @@
 /* The upstream of a measurement: plays the frames it is given, at the pace each request asks for.
  *
- *     standin SIZE { PATH CONTENT_TYPE OPENING TOKEN CLOSING PLACE } ...
+ *     standin SIZE { PATH CONTENT_TYPE OPENING TOKEN CLOSING PLACE FORM } ...
  *
- * OPENING, TOKEN and CLOSING are files with the bytes of the dialect that is asked for at PATH; the text of TOKEN
- * begins at PLACE and is SIZE bytes long: T, a stamp of 19 digits, a hyphen, a number of 7 digits, filler. This
- * program writes the stamp and the number and knows nothing else about any dialect. The request's body says the plan in words
+ * OPENING, TOKEN and CLOSING are files with the bytes of the dialect that is asked for at PATH, and at every path
+ * below it if it ends with a slash; the text of TOKEN begins at PLACE and is SIZE bytes long: T, a stamp of 19
+ * digits, a hyphen, a number of 7 digits, filler. With the FORM "plain" it stands there as it is; with "sealed" it
+ * stands there in base64, and the last four bytes of TOKEN are the CRC-32 of all before them. This program writes
+ * the stamp, the number and the seal and knows nothing else about any dialect. The request's body says the plan in words
  * (see bench/plan.py). A paced stream keeps its schedule; what cannot be written waits, and nothing new is
  * stamped meanwhile. Prints its port, then a line for each stream whose reader left early: "gone NAME NS".
  * Ends when its standard input does.
  */
 #include "common.h"
 
-enum { REQUEST = 1 << 16, MOST_FDS = 1 << 16, MOST_BATCH = 64, OF_DIALECT = 6, MOST_DIALECTS = 16 };
+enum { REQUEST = 1 << 16, MOST_FDS = 1 << 16, MOST_BATCH = 64, OF_DIALECT = 7, MOST_DIALECTS = 16 };
 
 typedef struct {
     const char *path;
     char *head, *closing, *frame;
-    size_t head_size, closing_size, frame_size, place;
+    char *text; /* of a sealed frame */
+    size_t head_size, closing_size, frame_size, place, seal;
+    uint32_t before; /* the checksum of all that stands before the text */
 } Dialect;
 
 typedef struct {
@@ -103,6 +107,47 @@ static void digits(char *at, uint64_t value, int count) {
     for (at += count; count--; value /= 10) *--at = (char)('0' + value % 10);
 }
 
+/* Sealing. */
+
+static uint32_t remainders[256];
+
+static void know_remainders(void) {
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        uint32_t left = byte;
+        for (int bit = 0; bit < 8; bit++) left = left & 1 ? left >> 1 ^ 0xEDB88320u : left >> 1;
+        remainders[byte] = left;
+    }
+}
+
+static uint32_t crc32(uint32_t sum, const char *data, size_t size) {
+    for (sum = ~sum; size--;) sum = sum >> 8 ^ remainders[(sum ^ (unsigned char)*data++) & 255];
+    return ~sum;
+}
+
+static void base64(char *to, const char *from, long size) {
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (; size > 0; size -= 3, from += 3, to += 4) {
+        unsigned second = size > 1 ? (unsigned char)from[1] : 0, third = size > 2 ? (unsigned char)from[2] : 0;
+        unsigned all = (unsigned)(unsigned char)from[0] << 16 | second << 8 | third;
+        to[0] = letters[all >> 18];
+        to[1] = letters[all >> 12 & 63];
+        to[2] = size > 1 ? letters[all >> 6 & 63] : '=';
+        to[3] = size > 2 ? letters[all & 63] : '=';
+    }
+}
+
+static void stamp(char *text, uint64_t now, long number) {
+    digits(text + 1, now, STAMP_DIGITS);
+    digits(text + 2 + STAMP_DIGITS, (uint64_t)number, NUMBER_DIGITS);
+}
+
+static void stamp_sealed(const Dialect *dialect, char *frame, uint64_t now, long number) {
+    stamp(dialect->text, now, number);
+    base64(frame + dialect->place, dialect->text, text_size);
+    uint32_t sum = crc32(dialect->before, frame + dialect->place, dialect->seal - dialect->place);
+    for (int at = 0; at < 4; at++) frame[dialect->seal + (size_t)at] = (char)(sum >> (24 - 8 * at));
+}
+
 static void send_frames(Stream *stream, long count) {
     static char many[MOST_BATCH * 4096];
     const Dialect *dialect = stream->dialect;
@@ -110,8 +155,10 @@ static void send_frames(Stream *stream, long count) {
     for (long i = 0; i < count; i++) {
         char *one = many + (size_t)i * dialect->frame_size;
         memcpy(one, dialect->frame, dialect->frame_size);
-        digits(one + dialect->place + 1, now, STAMP_DIGITS);
-        digits(one + dialect->place + 2 + STAMP_DIGITS, (uint64_t)stream->sent++, NUMBER_DIGITS);
+        if (dialect->text)
+            stamp_sealed(dialect, one, now, stream->sent++);
+        else
+            stamp(one + dialect->place, now, stream->sent++);
     }
     send_now(stream, many, (size_t)count * dialect->frame_size);
 }
@@ -179,7 +226,8 @@ static const Dialect *asked_for(const char *line) {
     const char *asked = strchr(line, ' ');
     for (const Dialect *dialect = dialects; asked && dialect < dialects + known; dialect++) {
         size_t length = strlen(dialect->path);
-        if (!strncmp(asked + 1, dialect->path, length) && asked[1 + length] == ' ') return dialect;
+        int below = length && dialect->path[length - 1] == '/';
+        if (!strncmp(asked + 1, dialect->path, length) && (below || asked[1 + length] == ' ')) return dialect;
     }
     return NULL;
 }
@@ -273,6 +321,14 @@ static Dialect prepared(char **given) {
     made.frame_size = prefix + token_size + 2;
     made.place = prefix + (size_t)atol(given[5]);
     if (made.frame_size > 4096) die("a frame must not be longer than 4 KiB");
+    if (!strcmp(given[6], "sealed")) {
+        made.text = need(malloc((size_t)text_size));
+        memset(made.text, '.', (size_t)text_size);
+        made.text[0] = 'T';
+        made.text[1 + STAMP_DIGITS] = '-';
+        made.seal = prefix + token_size - 4;
+        made.before = crc32(0, made.frame + prefix, made.place - prefix);
+    }
     made.closing = need(malloc(end_size + 64));
     made.closing_size = (size_t)sprintf(made.closing, "%zx\r\n", end_size);
     memcpy(made.closing + made.closing_size, end, end_size);
@@ -283,8 +339,9 @@ static Dialect prepared(char **given) {
 
 int main(int count, char **given) {
     if (count < 2 + OF_DIALECT || (count - 2) % OF_DIALECT || count > 2 + OF_DIALECT * MOST_DIALECTS)
-        die("usage: standin SIZE { PATH CONTENT_TYPE OPENING TOKEN CLOSING PLACE } ...");
+        die("usage: standin SIZE { PATH CONTENT_TYPE OPENING TOKEN CLOSING PLACE FORM } ...");
     many_files();
+    know_remainders();
     text_size = atol(given[1]);
     for (int at = 2; at < count; at += OF_DIALECT) dialects[known++] = prepared(given + at);
     poller = epoll_create1(0);
