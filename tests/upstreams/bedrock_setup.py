@@ -29,7 +29,7 @@ from translators.surfaces.chat_whole import ChatWhole
 from translators.upstreams.bedrock_agent import BedrockAgent
 from translators.upstreams.bedrock_inline import InlineAgent
 from translators.upstreams.bedrock_settings import BedrockSettings
-from translators.upstreams.plan import Call, Caller, Plan, Recall, Remember
+from translators.upstreams.plan import Call, Caller, Keep, Plan, Recall, Remember
 
 FOLDER = Path(__file__).parent.parent / "wires" / "bedrock"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.frames"))
@@ -275,6 +275,7 @@ class Platform:
 
     memory: dict[str, Any] = field(factory=dict)
     seconds: dict[str, float] = field(factory=dict)
+    kept: list[Keep] = field(factory=list)
 
     def carry_out(self, plan: Plan[T] | None) -> T | None:
         if plan is None:
@@ -290,6 +291,9 @@ class Platform:
     def _do(self, step: Any) -> Any:
         if isinstance(step, Recall):
             return self.memory.get(step.key)
+        if isinstance(step, Keep):
+            self.kept.append(step)
+            return None
         assert isinstance(step, Remember)
         self.memory[step.key] = json.loads(json.dumps(step.value))
         self.seconds[step.key] = step.seconds

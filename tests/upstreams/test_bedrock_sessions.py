@@ -30,6 +30,7 @@ from tests.upstreams.bedrock_setup import (
 from tests.wires.reader import Recorder
 from translators.errors import Forbidden, UpstreamAuthFailed
 from translators.upstreams.bedrock_agent import BedrockAgent, uuid4_of
+from translators.upstreams.plan import Keep
 
 NO_STREAMING = (
     "User: arn:aws:sts::123456789012:assumed-role/R/s is not authorized to perform: "
@@ -167,6 +168,17 @@ def test_an_answer_with_files_is_found_again() -> None:
     link = f"![plot.png](data:image/png;base64,{made['bytes']})\n"
     told = [user("one"), assistant(f"Here:\n\n{link}Nice?"), user("two")]
     assert turn(platform, told, say("2")) == first
+
+
+def test_files_that_were_made_are_kept_last_of_all() -> None:
+    made = {"name": "plot.png", "type": "image/png", "bytes": "iVBORw=="}
+    for keeps in (True, False):
+        platform = Platform()
+        turn(platform, FIRST, files(made), files({"name": "a.csv"}), keep_files=keeps)
+        plot, table = Keep("plot.png", "image/png", b"\x89PNG"), Keep("a.csv", "text/csv", b"")
+        assert platform.kept == ([plot, table] if keeps else [])
+        assert platform.memory  # before anything that takes time
+    assert "PNG" not in repr(plot)
 
 
 def test_results_go_to_the_session_that_waits_and_what_follows_as_well() -> None:

@@ -27,10 +27,11 @@ from translators.upstreams.bedrock_answer import BedrockAnswer
 from translators.upstreams.bedrock_ask import HEARS, SESSION_ID, Question
 from translators.upstreams.bedrock_errors import NO_STREAMING, STALE_IDENTITY, refusal, refused_as
 from translators.upstreams.bedrock_extras import MEMORY_ID
+from translators.upstreams.bedrock_files import content
 from translators.upstreams.bedrock_names import Agent, quoted, read
 from translators.upstreams.bedrock_settings import BedrockSettings
 from translators.upstreams.bedrock_tools import Results, memory_key, unknown, uuid_shaped
-from translators.upstreams.plan import Call, Plan, Recall, Remember, Turn
+from translators.upstreams.plan import Call, Keep, Plan, Recall, Remember, Turn
 
 WHOLE_SECONDS = 3600.0
 """How long an agent that may not stream is not asked to."""
@@ -254,6 +255,8 @@ class BedrockAgent(BedrockAnswer):
         elif self._key and not told and self._refused:
             # Nothing was said, so whoever asks again may go on where this question stood.
             yield Remember(self._key, self._session, self._seconds)
+        for file in self._made if self.settings.keep_files else ():
+            yield Keep(file.name, file.mime, content(file))  # last, because it takes time
 
     @property
     def _ttl(self) -> float:

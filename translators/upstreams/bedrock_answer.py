@@ -22,7 +22,7 @@ from attrs import define, field
 
 from translators import affinity, wirejson
 from translators.errors import UpstreamFailed
-from translators.events import Emit, Finish, FinishReason, Opened, Text, Usage
+from translators.events import Emit, File, Finish, FinishReason, Opened, Text, Usage
 from translators.framing.aws import AwsEvents
 from translators.framing.base import Framing
 from translators.upstreams.base import Upstream
@@ -81,7 +81,7 @@ class BedrockAnswer(Upstream):
     """Whether the platform said no."""
     _cannot_stream: bool = field(default=False, init=False)
     """Whether it said no to streaming."""
-    _made: int = field(default=0, init=False)
+    _made: list[File] = field(factory=list, init=False)
     _ends: bool = field(default=False, init=False)
     """Whether the session is over with this answer."""
     _session: str = field(default="", init=False)
@@ -176,12 +176,12 @@ class BedrockAnswer(Upstream):
 
     def _files(self, name: bytes, payload: bytes, emit: Emit) -> None:
         for told in wirejson.loads(payload).get("files") or ():
-            if self._made >= MAX_MADE:
+            if len(self._made) >= MAX_MADE:
                 return
             file = made(told)
             if self._speaking:
                 self._speak("\n\n", emit)
-            self._made += 1
+            self._made.append(file)
             self._answered, self._speaking, self._steps.thinks = True, False, False
             self._told.say(link(file))
             emit(file)

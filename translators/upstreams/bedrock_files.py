@@ -4,7 +4,8 @@ Bytes inside a message and objects in S3 can go with a question; an address on t
 not fetch it and neither does the gateway. Only the last user message counts: what came with earlier ones was given
 to the agent then.
 
-What the code interpreter made comes as bytes and is told as a ``data:`` address.
+What the code interpreter made comes as bytes and is told as a ``data:`` address, so that it is there with the answer.
+When the answer is over it is kept among the caller's files as well.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ _WEB = re.compile(r"(?:https?:)?//", re.IGNORECASE)
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\"\\/\ud800-\udfff]+")
 _UNLINKED = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff\[\]()<>`]+")
 _MIME = re.compile(r"[a-z]+/[a-z0-9.+-]{1,100}", re.ASCII)
-_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}", re.ASCII)
 
 _BY_ENDING = {
     **{ending: f"image/{ending}" for ending in ("png", "jpeg", "gif", "webp")},
@@ -177,12 +177,16 @@ def made(told: Mapping[str, Any]) -> File:
     """A file of the answer. Raises ValueError if its bytes cannot be read."""
     data, mime, name = (told.get(member) for member in ("bytes", "type", "name"))
     data = data if isinstance(data, str) else ""
-    if not _BASE64.fullmatch(data):
-        raise ValueError("the bytes of a file are not base64")
+    binascii.a2b_base64(data, strict_mode=True)
     mime = mime.lower() if isinstance(mime, str) else ""
     mime = mime if _MIME.fullmatch(mime) else _UNKNOWN
     name = _UNLINKED.sub("_", name[-200:]).strip("_") if isinstance(name, str) else ""
     return File("", f"data:{mime};base64,{data}", mime, name or "file")
+
+
+def content(file: File) -> bytes:
+    """What was made, out of its address."""
+    return b64decode(file.url.partition(",")[2])
 
 
 def link(file: File) -> str:

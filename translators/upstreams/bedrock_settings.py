@@ -127,6 +127,8 @@ class BedrockSettings:
     """Knowledge bases to be used with their usual configuration."""
     code_interpreter: bool = False
     """Whether tables (csv, xls, xlsx) go to the code interpreter instead of the conversation."""
+    keep_files: bool = True
+    """Whether files that an agent makes are kept for the Files API as well."""
 
 
 def identity(settings: BedrockSettings, told_region: str = "") -> AwsIdentity:

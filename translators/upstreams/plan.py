@@ -87,7 +87,16 @@ class Remember:
     seconds: float
 
 
-Step: TypeAlias = Call | Cached | Pause | Recall | Remember
+@frozen
+class Keep:
+    """Keep a file that the platform made among those of the caller; brings nothing."""
+
+    name: str
+    mime: str
+    data: bytes = field(repr=False)
+
+
+Step: TypeAlias = Call | Cached | Pause | Recall | Remember | Keep
 
 SESSION = "session:"
 """What is remembered under a key that begins so is a workflow session, and can be listed as one."""
