@@ -175,7 +175,10 @@ def test_files_that_were_made_are_kept_last_of_all() -> None:
     for keeps in (True, False):
         platform = Platform()
         turn(platform, FIRST, files(made), files({"name": "a.csv"}), keep_files=keeps)
-        plot, table = Keep("plot.png", "image/png", b"\x89PNG"), Keep("a.csv", "text/csv", b"")
+        plot, table = (
+            Keep("plot.png", "image/png", b"\x89PNG"),
+            Keep("a.csv", "application/octet-stream", b""),
+        )
         assert platform.kept == ([plot, table] if keeps else [])
         assert platform.memory  # before anything that takes time
     assert "PNG" not in repr(plot)
