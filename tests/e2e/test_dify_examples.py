@@ -25,7 +25,7 @@ def here() -> Iterator[Scene]:
     with hosted(dify_stand_in) as stand_in:
         stand_in.knobs.delay = 0.0
         nowhere = "http://127.0.0.1:9"
-        config = demo_config("127.0.0.1", 0, nowhere, nowhere, stand_in.url)
+        config = demo_config("127.0.0.1", 0, nowhere, nowhere, stand_in.url, nowhere)
         with GatewayThread(config, "uvloop") as gateway, sdk(gateway.url + "/v1") as client:
             yield Scene(stand_in, gateway, client)
 

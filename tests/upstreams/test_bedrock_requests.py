@@ -386,3 +386,9 @@ def test_the_account_is_asked_only_if_that_is_wished() -> None:
 def test_settings_that_cannot_be(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         BedrockSettings(**settings)
+
+
+@pytest.mark.parametrize("options", [{"access_key": "A"}, {"secret_key": "S"}])
+def test_half_a_key_is_none(options: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="belong together"):
+        BedrockSettings(**options)

@@ -4,8 +4,8 @@ Bytes inside a message and objects in S3 can go with a question; an address on t
 not fetch it and neither does the gateway. Only the last user message counts: what came with earlier ones was given
 to the agent then.
 
-What the code interpreter made comes as bytes and is told as a ``data:`` address, so that it is there with the answer.
-When the answer is over it is kept among the caller's files as well.
+What the code interpreter made comes as bytes and is told as a ``data:`` address, so that it is there with the
+answer. When the answer is over it is kept among the caller's files as well.
 """
 
 from __future__ import annotations
@@ -180,7 +180,8 @@ def made(told: Mapping[str, Any]) -> File:
     binascii.a2b_base64(data, strict_mode=True)
     mime = mime.lower() if isinstance(mime, str) else ""
     mime = mime if _MIME.fullmatch(mime) else _UNKNOWN
-    name = _UNLINKED.sub("_", name[-200:]).strip("_") if isinstance(name, str) else ""
+    name = re.split(r"[/\\]", name)[-1] if isinstance(name, str) else ""
+    name = _UNLINKED.sub("_", name[-200:]).strip("_")
     return File("", f"data:{mime};base64,{data}", mime, name or "file")
 
 

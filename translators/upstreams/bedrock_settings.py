@@ -130,6 +130,10 @@ class BedrockSettings:
     keep_files: bool = True
     """Whether files that an agent makes are kept for the Files API as well."""
 
+    def __attrs_post_init__(self) -> None:
+        if bool(self.access_key) != bool(self.secret_key):
+            raise ValueError("access_key and secret_key belong together")
+
 
 def identity(settings: BedrockSettings, told_region: str = "") -> AwsIdentity:
     """Who signs for all of Bedrock's services; the region that a name tells is better than none."""
