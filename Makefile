@@ -4,17 +4,19 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo install test lint fuzz bench bench-smoke bench-peers bench-translate bench-relay clean
+.PHONY: help demo install test lint fuzz bench bench-smoke bench-peers bench-translate bench-relay bench-lists soak-kill clean
 
 help:
 	@echo 'make demo             serve http://127.0.0.1:3000 with a built-in model: no key, no network'
 	@echo 'make test             lint, types and the whole test suite'
 	@echo 'make install          only create $(VENV) with the deltawire command in it'
 	@echo 'make fuzz             a long run of every fuzz target (FUZZ_EXAMPLES=100000)'
+	@echo 'make soak-kill        1,000 kills of a writer: nothing it said it had kept may be lost (a minute)'
 	@echo 'make bench            the gateway beside nginx, LiteLLM and Portkey: latency, CPU, memory (12 minutes)'
 	@echo 'make bench-smoke      the same in small, without the peers from registries (under a minute)'
 	@echo 'make bench-translate  nanoseconds per frame, no sockets'
 	@echo 'make bench-relay      added latency and CPU per token, loop against tap'
+	@echo 'make bench-lists      milliseconds per page of a list, short and long, and commits per second'
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "deltawire needs Python 3.11 or newer; try: make PYTHON=python3.12 demo")'
@@ -80,6 +82,14 @@ bench-translate: $(VENV)/.tested
 
 bench-relay: $(VENV)/.tested
 	$(BIN)/python -m bench.relay
+
+bench-lists: $(VENV)/.tested
+	$(BIN)/python -m bench.lists
+
+KILLS ?= 1000
+soak-kill: $(VENV)/.tested
+	@folder=$$(mktemp -d); $(BIN)/python -m tests.isolated.kill_store $$folder/data $(KILLS); failed=$$?; \
+		rm -r $$folder; exit $$failed
 
 clean:
 	rm -rf $(VENV) build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache

@@ -2,8 +2,8 @@
 
 A ``Shelf`` keeps values of any kind. When it is full, what was not used for the longest time goes first, and what
 has had its time is gone when it is looked for. The ``Memory`` on top of it keeps JSON values by upstream and
-owner, as bytes, so that nobody can change what another will be told. It is synchronous, because a request that
-follows at once must find what the one before it left; all that others need of it is the protocol.
+owner, as bytes, so that nobody can change what another will be told. Remembering is synchronous, because a request
+that follows at once must find what the one before it left; all that others need of it is the protocol.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from attrs import define, field, frozen
 
@@ -24,15 +24,22 @@ OVERHEAD = 256
 
 
 class Memory(Protocol):
+    distant: ClassVar[bool]
+    """Whether recalling takes time: then it is ``fetch`` that brings what was remembered."""
+
     def recall(self, upstream: str, owner: str, key: str) -> Any:
         """What was remembered, or None."""
+        ...
+
+    async def fetch(self, upstream: str, owner: str, key: str) -> Any:
+        """The same, from wherever it is. Raises nothing: what cannot be had was not remembered."""
         ...
 
     def remember(self, upstream: str, owner: str, key: str, value: Any, seconds: float) -> None:
         """Keep a JSON value so long; None forgets it."""
         ...
 
-    def items(self, upstream: str, owner: str, prefix: str) -> list[tuple[str, Any]]:
+    async def items(self, upstream: str, owner: str, prefix: str) -> list[tuple[str, Any]]:
         """Everything whose key begins so, by its key."""
         ...
 
@@ -100,6 +107,7 @@ class LocalMemory:
     clock: Callable[[], float] = time.monotonic
     max_entries: int = 10_000
     max_bytes: int = 32 * 1024 * 1024
+    distant: ClassVar[bool] = False
     _shelf: Shelf[_Place, bytes] = field(init=False)
 
     @_shelf.default
@@ -110,6 +118,9 @@ class LocalMemory:
         value = self._shelf.get((upstream, owner, key))
         return None if value is None else wirejson.loads(value)
 
+    async def fetch(self, upstream: str, owner: str, key: str) -> Any:
+        return self.recall(upstream, owner, key)
+
     def remember(self, upstream: str, owner: str, key: str, value: Any, seconds: float) -> None:
         place = (upstream, owner, key)
         # A copy, because what the serializer made keeps its whole buffer: kilobytes for an id.
@@ -119,7 +130,7 @@ class LocalMemory:
         else:
             self._shelf.put(place, data, len(data) + len(key), seconds)
 
-    def items(self, upstream: str, owner: str, prefix: str) -> list[tuple[str, Any]]:
+    async def items(self, upstream: str, owner: str, prefix: str) -> list[tuple[str, Any]]:
         found = [
             (key, wirejson.loads(value))
             for (of, by, key), value in self._shelf.items()

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 from typed_settings.cls_utils import deep_options
 from typed_settings.loaders import Loader
 from typed_settings.types import OptionList
 
 from proxy.config.draft import Draft
-from proxy.config.model import PREFIX, Alias, Auth, Config, Cors, Limits, Log, Server, Upstream
+from proxy.config.model import PREFIX, Alias, Auth, Config, Cors, Limits, Log, Server, Storage, Upstream
 from proxy.config.reader import Reader
 from proxy.config.sources import (
     Environment,
@@ -33,7 +33,7 @@ from proxy.config.sources import (
     variables,
 )
 from proxy.config.upstreams import Kind, Kinds, read_aliases, read_upstreams
-from proxy.config.values import Secret, Unreadable, hint, is_loopback, printable
+from proxy.config.values import Secret, Unreadable, database_url, hint, is_loopback, printable
 
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 SECTIONS: Mapping[str, type[Any]] = {
@@ -42,6 +42,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "cors": Cors,
     "log": Log,
     "limits": Limits,
+    "storage": Storage,
 }
 OPTIONS: OptionList = tuple(
     option for option in deep_options(Config) if option.path not in ("upstreams", "models")
@@ -57,12 +58,19 @@ class ConfigError(Exception):
         self.problems = problems
 
 
+_OF_COMMANDS = ("DELTAWIRE_BENCH_KEY", "DELTAWIRE_COMPARE_LEFT_KEY", "DELTAWIRE_COMPARE_RIGHT_KEY")
+"""Read by other commands, and no mistake where this one finds them."""
+_OF_TOOLS = ("AWS_",)
+
+
 @frozen
 class Loaded:
     config: Config
     origins: Mapping[str, Origin]
     """Where each value came from, by its dotted key."""
     warnings: tuple[str, ...] = ()
+    for_tools: Mapping[str, str] = field(factory=dict, repr=False)
+    """Variables of ``.env`` that mean something to others, who look for them in the process's own environment."""
 
 
 def load(
@@ -80,11 +88,14 @@ def load(
         default_upstream=_default_upstream(draft, values.get("default_upstream"), upstreams),
         extensions=values.get("extensions", False),
     )
+    _refuse_other_databases(draft, sections["storage"])
     _refuse_unknown(draft, flags, kinds)
     _warn_of_open_door(draft, config.server, config.auth)
     if draft.problems:
         raise ConfigError(draft.problems)
-    return Loaded(config, draft.origins, tuple(draft.warnings))
+    dotenv = draft.environment.dotenv.items()
+    for_tools = {name: value for name, value in dotenv if name.startswith(_OF_TOOLS)}
+    return Loaded(config, draft.origins, tuple(draft.warnings), for_tools)
 
 
 def load_server(*, environ: Mapping[str, str], cwd: Path, flags: Mapping[str, Any]) -> Server:
@@ -146,6 +157,14 @@ def _default_upstream(draft: Draft, wanted: str | None, upstreams: Mapping[str, 
     return wanted
 
 
+def _refuse_other_databases(draft: Draft, storage: Storage) -> None:
+    try:
+        if storage.database_url is not None:
+            database_url(storage.database_url)
+    except Unreadable as error:
+        draft.refuse(("storage", "database_url"), str(error), draft.origins["storage.database_url"])
+
+
 def _refuse_unknown(draft: Draft, flags: Mapping[str, Any], kinds: Kinds) -> None:
     draft.check_keys((), draft.file.data, [*(a.name for a in attrs.fields(Config))])
     for name, section in SECTIONS.items():
@@ -154,7 +173,7 @@ def _refuse_unknown(draft: Draft, flags: Mapping[str, Any], kinds: Kinds) -> Non
             draft.check_keys((name,), table, [attribute.name for attribute in attrs.fields(section)])
         elif table is not None:
             draft.refuse_in_file((name,), f"expected a table [{name}]")
-    known = draft.variables | draft.reader.referred | {CONFIG_VARIABLE}
+    known = draft.variables | draft.reader.referred | {CONFIG_VARIABLE, *_OF_COMMANDS}
     known.update(name for kind in kinds.values() for name in kind.environment)
     for name in sorted(draft.environment.names() - known):
         if name.startswith(PREFIX):
@@ -190,6 +209,7 @@ __all__ = [
     "Origin",
     "Secret",
     "Server",
+    "Storage",
     "Upstream",
     "is_loopback",
     "load",

@@ -15,9 +15,12 @@ from typed_settings.constants import METADATA_KEY
 
 from proxy.config.values import (
     Attempts,
+    BlobsUrl,
     Bytes,
+    BytesOrZero,
     Count,
     CountOrZero,
+    Folder,
     Headers,
     Host,
     Level,
@@ -113,6 +116,22 @@ class Limits:
 
 
 @frozen
+class Storage:
+    data: Folder = field(default="./data", metadata=_named("DATA", flag="--data"))
+    """Directory for what is kept; made when something is."""
+    database_url: Secret | None = field(default=None, metadata=_named(bare="DATABASE_URL"))
+    """PostgreSQL that keeps documents instead of a file in that directory."""
+    blobs_url: BlobsUrl = field(default="", metadata=_named(bare="BLOBS_URL"))
+    """Where file bytes are kept instead: s3://bucket/prefix."""
+    max_file: Bytes = field(default=512 * 1024 * 1024, metadata=_named("MAX_FILE"))
+    """Largest file that may be uploaded."""
+    quota: BytesOrZero = field(default=10 * 1024**3, metadata=_named("QUOTA"))
+    """Bytes of files that one key may keep; 0 for any number."""
+    affinity: bool = field(default=False, metadata=_named("AFFINITY"))
+    """Whether what is remembered of conversations is kept there, too: across restarts, and shared by workers."""
+
+
+@frozen
 class Upstream:
     """One platform account or server that answers."""
 
@@ -149,6 +168,7 @@ class Config:
     cors: Cors = Cors()
     log: Log = Log()
     limits: Limits = Limits()
+    storage: Storage = Storage()
     upstreams: Mapping[str, Upstream] = field(factory=dict)
     models: Mapping[str, Alias] = field(factory=dict)
     default_upstream: str | None = field(default=None, metadata=_named("DEFAULT_UPSTREAM"))

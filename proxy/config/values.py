@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, final
 from urllib.parse import urlsplit
 
@@ -157,6 +158,10 @@ def _size(value: Any) -> int:
     return int(size)
 
 
+def _size_or_zero(value: Any) -> int:
+    return 0 if _quantity(value, _BYTES_PER) == 0 else _size(value)
+
+
 def between(low: int, high: int) -> Rule:
     def read(number: int) -> int:
         if not low <= number <= high:
@@ -234,6 +239,28 @@ def _url(text: str) -> str:
     return f"{scheme.lower()}://{authority}{slash}{path}".rstrip("/")
 
 
+def _folder(text: str) -> str:
+    if not text.strip() or text != printable(text):
+        raise Unreadable("expected the path of a directory")
+    return text
+
+
+def _blobs_url(text: str) -> str:
+    from proxy.stores.blobs import blobs_at  # which loads more than the help of a command should
+
+    try:
+        blobs_at(text, Path())
+    except ValueError as error:
+        raise Unreadable(str(error)) from error
+    return text
+
+
+def database_url(secret: Secret) -> Secret:
+    if not secret.reveal().startswith(("postgresql://", "postgres://")):
+        raise Unreadable('expected an address such as "postgresql://user:password@host/database"')
+    return secret
+
+
 def _origin(text: str) -> str:
     origin = text.strip().lower()
     match = _ORIGIN.fullmatch(origin)
@@ -296,12 +323,15 @@ def key(text: str) -> Secret:
 Seconds: TypeAlias = Annotated[float, Rule(Any, _duration)]
 SecondsOrZero: TypeAlias = Annotated[float, Rule(Any, _duration_or_zero)]
 Bytes: TypeAlias = Annotated[int, Rule(Any, _size)]
+BytesOrZero: TypeAlias = Annotated[int, Rule(Any, _size_or_zero)]
 Port: TypeAlias = Annotated[int, between(0, 65535)]
 Count: TypeAlias = Annotated[int, between(1, 1_000_000)]
 CountOrZero: TypeAlias = Annotated[int, between(0, 1_000_000)]
 Attempts: TypeAlias = Annotated[int, between(0, 10)]
 Host: TypeAlias = Annotated[str, Rule(str, _host)]
 Url: TypeAlias = Annotated[str, Rule(str, _url)]
+Folder: TypeAlias = Annotated[str, Rule(str, _folder)]
+BlobsUrl: TypeAlias = Annotated[str, Rule(str, _blobs_url)]
 Level: TypeAlias = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], Rule(str, _level)]
 Origins: TypeAlias = Annotated[tuple[str, ...], Rule(tuple[str, ...], _origins)]
 Methods: TypeAlias = Annotated[tuple[str, ...], Rule(tuple[str, ...], _methods)]

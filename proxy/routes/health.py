@@ -1,4 +1,8 @@
-"""Whether the gateway lives and whether it should be sent requests. No key is needed and no upstream asked."""
+"""Whether the gateway lives and whether it should be sent requests. No key is needed and no upstream asked.
+
+Ready means that everything it is asked to do can be done, so a storage that somebody counts on is part of it. A
+balancer that would rather have the chats of a gateway whose storage is gone asks ``/livez``.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,9 @@ async def live(request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    if request.app[GATEWAY].draining:
+    gateway = request.app[GATEWAY]
+    if gateway.draining:
         return json_response({"status": "draining", "reasons": ["shutting down"]}, status=503)
+    if reasons := await gateway.storage.reasons():
+        return json_response({"status": "not ready", "reasons": reasons}, status=503)
     return json_response({"status": "ok"})

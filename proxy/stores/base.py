@@ -3,7 +3,8 @@
 Everything is a ``Document``: a JSON object with a kind, an owner, a parent and a place in the order in which things
 came. Only its owner can see it; to anybody else it is not there. Several changes are made together or not at all
 (``commit``), and when ``commit`` returns they survive the machine. A change that expects a revision is refused when
-the document has another by now, which is how two workers do not both take the same step.
+the document has another by now, which is how two workers do not both take the same step. What a body says comes
+back as it was said: the order of its keys, numbers of any size, characters that no database would take.
 
 Every operation answers or fails within ``PATIENCE``: a ``StorageUnavailable`` says that it was the storage's fault,
 and the next operation tries again. Nothing is held between two calls.
@@ -24,6 +25,8 @@ LARGEST_BODY = 4 * 1024 * 1024
 
 @frozen
 class Document:
+    """Its kind, id, owner, parent and label are names: up to 256 printable characters (``names``)."""
+
     kind: str
     id: str
     owner: str
@@ -65,19 +68,28 @@ class Change:
 
 @frozen
 class Drop:
-    """A document that goes, with everything below it, to any depth; raises NotFound if it is not there."""
+    """A document that goes, with everything of its owner's below it, to any depth.
+
+    Raises NotFound if it is not there. With ``ended`` it goes only if its end has come: so it is swept away.
+    """
 
     kind: str
     id: str
     owner: str
+    ended: bool = False
 
 
 Step: TypeAlias = Put | Change | Drop
+Documents: TypeAlias = list[Document]
 
 
 @frozen
 class Page:
-    """A stretch of a list. ``after`` and ``before`` are ids of documents in that list."""
+    """A stretch of a list. ``after`` and ``before`` are ids of documents in that list, whatever their label.
+
+    The stretch begins behind ``after``, or else at the list's head; with ``before`` alone it is the one that ends
+    right there, so that one can leaf back. It has the list's order in any case.
+    """
 
     limit: int = 20
     ascending: bool = False
@@ -89,7 +101,7 @@ class Page:
 class Listed:
     documents: tuple[Document, ...]
     more: bool
-    """Whether the list goes on past them."""
+    """Whether the list goes on past them, in the direction in which one leafs and as far as ``before``."""
 
 
 class Store(Protocol):
@@ -97,7 +109,7 @@ class Store(Protocol):
         """Raises NotFound."""
         ...
 
-    async def commit(self, *steps: Step) -> list[Document]:
+    async def commit(self, *steps: Step) -> Documents:
         """All of it or nothing; brings what each ``Put`` and ``Change`` left, in their order."""
         ...
 
@@ -110,7 +122,7 @@ class Store(Protocol):
         """The sizes of all documents of that kind."""
         ...
 
-    async def expired(self, now: int, limit: int) -> list[Document]:
+    async def expired(self, now: int, limit: int) -> Documents:
         """Documents of any owner whose end has come and that have not been dropped."""
         ...
 

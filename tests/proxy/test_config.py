@@ -62,6 +62,21 @@ PRECEDENCE = [
     ("limits.max_body", None, {}, "DELTAWIRE_MAX_BODY='10m' # note", {}, 10485760, ".env DELTAWIRE_MAX_BODY"),
     ("limits.relay", None, {"DELTAWIRE_RELAY": "loop"}, None, {}, "loop", "env DELTAWIRE_RELAY"),
     ("auth.api_keys", None, {"API_KEYS": "a, b,,a"}, None, {}, (Secret("a"), Secret("b")), "env API_KEYS"),
+    ("storage.data", None, {}, None, {}, "./data", "default"),
+    ("storage.data", "[storage]\ndata = '/srv/d'", {}, None, {}, "/srv/d", "d.toml:2"),
+    ("storage.data", "[storage]\ndata = 'a'", {"DELTAWIRE_DATA": "b"}, None, {}, "b", "env DELTAWIRE_DATA"),
+    ("storage.data", None, {"DELTAWIRE_DATA": "b"}, None, {"storage.data": "c"}, "c", "flag --data"),
+    ("storage.database_url", None, {}, None, {}, None, "default"),
+    ("storage.database_url", None, {"DATABASE_URL": "postgresql://u:p@h/d"}, None, {},
+     Secret("postgresql://u:p@h/d"), "env DATABASE_URL"),
+    ("storage.database_url", "storage.database_url = { env = 'PG' }", {"PG": "postgres:///d?host=/run"}, None, {},
+     Secret("postgres:///d?host=/run"), "d.toml:1"),
+    ("storage.blobs_url", None, {"BLOBS_URL": "s3://box/p"}, None, {}, "s3://box/p", "env BLOBS_URL"),
+    ("storage.max_file", None, {}, None, {}, 512 * 2**20, "default"),
+    ("storage.max_file", None, {"DELTAWIRE_MAX_FILE": "1g"}, None, {}, 2**30, "env DELTAWIRE_MAX_FILE"),
+    ("storage.quota", None, {}, None, {}, 10 * 2**30, "default"),
+    ("storage.quota", None, {"DELTAWIRE_QUOTA": "0"}, None, {}, 0, "env DELTAWIRE_QUOTA"),
+    ("storage.affinity", "storage.affinity = true", {}, None, {}, True, "d.toml:1"),
     ("extensions", "extensions = true", {}, None, {}, True, "d.toml:1"),
     ("default_upstream", None, {}, None, {}, "llama", "default"),
     ("default_upstream", None, {"ACME_BOT": "7"}, None, {}, "acme", "default"),
@@ -245,3 +260,16 @@ def test_loading_needs_neither_the_process_nor_the_working_directory(
     monkeypatch.setenv("PORT", "1")
     monkeypatch.chdir("/")
     assert load(path=None, environ={}, cwd=tmp_path, flags={}, kinds=KINDS).config.server.port == 3000
+
+
+def test_what_dotenv_says_to_other_tools_is_kept_for_them(tmp_path: Path) -> None:
+    """Amazon's own tools look for their names in the environment of the process, where ``.env`` is weaker."""
+    dotenv = "AWS_REGION=eu-central-1\nAWS_PROFILE=dev\nAWS_SESSION_TOKEN=\nOTHER=1\n"
+    loaded = configure(tmp_path, None, {"AWS_PROFILE": "prod"}, dotenv=dotenv)
+    assert loaded.for_tools == {"AWS_REGION": "eu-central-1"}
+    assert "eu-central-1" not in repr(loaded)
+
+
+def test_keys_of_other_commands_are_no_mistake(tmp_path: Path) -> None:
+    names = ("DELTAWIRE_BENCH_KEY", "DELTAWIRE_COMPARE_LEFT_KEY", "DELTAWIRE_COMPARE_RIGHT_KEY")
+    assert configure(tmp_path, None, dict.fromkeys(names, "sk-x")).warnings == ()

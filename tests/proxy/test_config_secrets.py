@@ -44,11 +44,15 @@ HOLDERS: list[tuple[str | None, dict[str, str], str | None]] = [
     (None, {"ACME_TOKEN_FILE": "key.txt"}, None),
     (None, {"DELTAWIRE_UPSTREAM_LLAMA_API_KEY": CANARY}, None),
     (None, {"DELTAWIRE_UPSTREAM_LLAMA_API_KEY_FILE": "key.txt"}, None),
+    (f"storage.database_url = 'postgresql://u:{CANARY}@h/d'", {}, None),
+    (None, {"DATABASE_URL": f"postgresql://u:{CANARY}@h/d"}, None),
+    (None, {}, f"DELTAWIRE_DATABASE_URL=postgresql://u:{CANARY}@h/d"),
 ]
 
 
 def revealed(config: Config) -> list[str]:
     found = [key.reveal() for key in config.auth.api_keys]
+    found += [config.storage.database_url.reveal()] if config.storage.database_url else []
     for upstream in config.upstreams.values():
         found += [upstream.api_key.reveal()] if upstream.api_key else []
         found += upstream.headers.values()
@@ -125,6 +129,10 @@ COMPLAINTS: list[tuple[str | None, dict[str, str]]] = [
     (f"server.host = '{BAD}'", {}),
     (f"cors.origins = 'https://me:{CANARY}@host'", {}),
     (None, {"API_KEYS": BAD}),
+    (None, {"DATABASE_URL": f"mysql://u:{CANARY}@h/d"}),
+    (None, {"DATABASE_URL": BAD}),
+    (None, {"BLOBS_URL": f"s3://u:{CANARY}@bucket"}),
+    (None, {"BLOBS_URL": f"s3://bucket?key={CANARY}"}),
     (None, {"API_KEYS": f"/{CANARY}"}),
     (None, {"API_KEYS_FILE": "bad.txt"}),
     (None, {"LLAMA_API_KEY": BAD}),

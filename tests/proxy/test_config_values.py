@@ -50,6 +50,11 @@ def test_what_is_accepted(tmp_path: Path, name: str, text: str, path: str, value
 REFUSED = [
     ("DELTAWIRE_KEEPALIVE", ["0", "-1", "1e3", "5d", "ms", "s5", "169h", "0.0001", "nan", "5,5"]),
     ("DELTAWIRE_MAX_BODY", ["0", "1kk", "0.3b", "2t", "1025g", "9999999999999g", "10 MiBs", "ib"]),
+    ("DELTAWIRE_QUOTA", ["-1", "0.3b", "none", "2t"]),
+    ("DELTAWIRE_MAX_FILE", ["0"]),
+    ("DELTAWIRE_DATA", ["a\x00b", "a\nb"]),
+    ("DATABASE_URL", ["mysql://h/d", "h/d", "./data.db", "postgresql:h/d"]),
+    ("BLOBS_URL", ["http://h/b", "s3://", "s3://b/../c", "s3://bucket?key=1", "s3://bucket?endpoint=h"]),
     ("HOST", ["a b", "-a", "http://x", "[::1]", "a/b", "x" * 300, "ü.de"]),
     ("PORT", ["65536", "-1", "1.0", "٣", "0x50"]),
     ("ALLOWED_ORIGINS", ["a.b", "https://", "https://a/b", "https://a?b", "https://u@a", "https://a:x",

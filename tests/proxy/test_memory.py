@@ -91,9 +91,9 @@ def memory(clock: Clock) -> LocalMemory:
     return LocalMemory(clock, max_entries=3)
 
 
-def test_upstreams_owners_and_keys_are_apart(memory):
+async def test_upstreams_owners_and_keys_are_apart(memory):
     memory.remember("up", "me", "k", {"n": 1}, 5.0)
-    assert memory.recall("up", "me", "k") == {"n": 1}
+    assert memory.recall("up", "me", "k") == await memory.fetch("up", "me", "k") == {"n": 1}
     for place in [
         ("up", "you", "k"),
         ("up", "", "k"),
@@ -125,14 +125,14 @@ def test_a_value_that_is_too_large_is_not_kept_and_ends_what_was(memory):
     assert memory.recall("up", "me", "k") is None
 
 
-def test_items_are_those_of_one_owner_that_begin_alike_and_still_have_time(memory, clock):
+async def test_items_are_those_of_one_owner_that_begin_alike_and_still_have_time(memory, clock):
     memory.remember("up", "me", "s:2", 2, 5.0)
     memory.remember("up", "me", "s:1", 1, 50.0)
     memory.remember("up", "you", "s:3", 3, 50.0)
-    assert memory.items("up", "me", "s:") == [("s:1", 1), ("s:2", 2)]
-    assert memory.items("other", "me", "s:") == memory.items("up", "me", "t:") == []
+    assert await memory.items("up", "me", "s:") == [("s:1", 1), ("s:2", 2)]
+    assert await memory.items("other", "me", "s:") == await memory.items("up", "me", "t:") == []
     clock.now += 6
-    assert memory.items("up", "me", "s:") == [("s:1", 1)]
+    assert await memory.items("up", "me", "s:") == [("s:1", 1)]
 
 
 def test_many_push_out_the_oldest(memory):
