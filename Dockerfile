@@ -14,13 +14,15 @@ FROM python:3.13-slim
 LABEL org.opencontainers.image.title="deltawire" \
       org.opencontainers.image.description="Streams assistants to OpenAI clients, one token at a time" \
       org.opencontainers.image.licenses="Apache-2.0"
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin deltawire
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin deltawire \
+    && install --directory --mode=0700 --owner=10001 --group=0 /data
 COPY --from=build /opt/deltawire /opt/deltawire
 ENV PATH=/opt/deltawire/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HOST=0.0.0.0 \
-    PORT=3000
+    PORT=3000 \
+    DELTAWIRE_DATA=/data
 WORKDIR /etc/deltawire
 USER 10001
 EXPOSE 3000

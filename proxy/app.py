@@ -15,12 +15,10 @@ from proxy.gateway import Gateway
 from proxy.headers import EXPOSED, HEADERS, AnswerHeaders
 from proxy.keys import GATEWAY
 from proxy.middlewares import bearer, boundary, recording
-from proxy.routes import audio, conversations, health, models, workflows
+from proxy.routes import docs
 from proxy.routes.chat import Chats
-
-CHAT = "/v1/chat/completions"
-KEPT = "/v1/conversations"
-SESSIONS = "/v1/workflows/sessions"
+from proxy.routes.table import CHAT as CHAT
+from proxy.routes.table import ROUTES, description
 
 
 @frozen
@@ -53,26 +51,8 @@ def build_app(config: Config, gateway: Gateway | None = None) -> web.Application
     app[GATEWAY] = gateway or Gateway(config)
     app[HEADERS] = AnswerHeaders(config.cors)
     app.cleanup_ctx.append(_gateway)
-    app.router.add_routes(
-        [
-            web.post(CHAT, Chats(app[GATEWAY], app[HEADERS]).create),
-            web.post("/v1/audio/transcriptions", audio.transcriptions),
-            web.post("/v1/audio/speech", audio.speech),
-            web.get("/v1/models", models.index, allow_head=False),
-            web.get("/v1/models/{id:.+}", models.show, allow_head=False),
-            web.get(KEPT, conversations.index, allow_head=False),
-            web.post(KEPT, conversations.create),
-            web.get(KEPT + "/{id}", conversations.show, allow_head=False),
-            web.delete(KEPT + "/{id}", conversations.delete),
-            web.get(KEPT + "/{id}/history", conversations.history, allow_head=False),
-            web.post(KEPT + "/{id}/messages", conversations.add),
-            web.get(SESSIONS, workflows.index, allow_head=False),
-            web.get(SESSIONS + "/{id}", workflows.show, allow_head=False),
-            web.get("/health", health.health),
-            web.get("/livez", health.live),
-            web.get("/readyz", health.ready),
-        ]
-    )
+    app[docs.DESCRIPTION] = description()
+    app.router.add_routes(route.definition() for route in ROUTES)
     if config.cors.enabled:
         _answer_preflights(app, config)
     app.on_response_prepare.append(_dress)

@@ -18,6 +18,7 @@ import click
 from typed_settings.types import OptionInfo
 
 from proxy.bench_command import bench
+from proxy.compare.command import compare
 from proxy.config import (
     CONFIG_VARIABLE,
     OPTIONS,
@@ -103,9 +104,12 @@ def _kinds() -> Kinds:
 
 def _load(config: Path | None, flags: dict[str, Any]) -> Loaded:
     try:
-        return load(path=config, environ=os.environ, cwd=Path.cwd(), flags=_settings(flags), kinds=_kinds())
+        loaded = load(path=config, environ=os.environ, cwd=Path.cwd(), flags=_settings(flags), kinds=_kinds())
     except ConfigError as error:
         _give_up(error)
+    for name, value in loaded.for_tools.items():
+        os.environ.setdefault(name, value)
+    return loaded
 
 
 def _give_up(error: ConfigError) -> NoReturn:
@@ -131,10 +135,12 @@ def cli() -> None:
       LLAMA_BASE_URL=http://gpu:8000/v1 deltawire serve
       deltawire check --config deltawire.toml --online
       deltawire bench --target http://127.0.0.1:3000/v1 --model demo
+      deltawire compare --target http://127.0.0.1:3000/v1 --model demo
     """
 
 
 cli.add_command(bench)
+cli.add_command(compare)
 
 
 @cli.command(cls=_Configured)
@@ -180,8 +186,35 @@ def demo(**flags: Any) -> None:
 
 
 @cli.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write it there."
+)
+def spec(out: Path | None) -> None:
+    """Print the description of the API that `serve` offers: OpenAPI 3.1, as JSON.
+
+    \b
+    Examples:
+      deltawire spec
+      deltawire spec --out openapi.json
+    """
+    import orjson
+
+    from proxy.routes.table import description
+
+    text = orjson.dumps(orjson.loads(description()), option=orjson.OPT_INDENT_2) + b"\n"
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        out.write_bytes(text)
+    except OSError as error:
+        click.echo(f"cannot write {out}: {error.strerror or error}", err=True)
+        sys.exit(_MISTAKE)
+
+
+@cli.command()
 @_config_flag
-@click.option("--online", is_flag=True, help="Ask each upstream whether it answers, too.")
+@click.option("--online", is_flag=True, help="Ask each upstream and the storage, too.")
 @_flags()
 def check(config: Path | None, online: bool, **flags: Any) -> None:
     """Print every setting with its origin, secrets masked, and say whether `serve` would start.
@@ -205,9 +238,12 @@ def check(config: Path | None, online: bool, **flags: Any) -> None:
 def _all_answer(loaded: Loaded) -> bool:
     import asyncio
 
-    from proxy.probe import probe
+    from proxy.probe import Probe, probe, probe_storage
 
-    probes = asyncio.run(probe(loaded.config))
+    async def ask() -> list[Probe]:
+        return [*await probe(loaded.config), await probe_storage(loaded.config)]
+
+    probes = asyncio.run(ask())
     for one in probes:
         click.echo(str(one), err=not one.ok)
     return all(one.ok for one in probes)

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 from attrs import evolve
 
 from proxy.config import Alias, Config, Log, Secret, Server, Upstream
+from proxy.embeddings_local import installed
 from proxy.logs import set_up
 from proxy.server import Serving, run_until_signal, until_signal
 from proxy.simulators.bedrock import (
@@ -71,6 +72,7 @@ deltawire serves {url}   (Ctrl-C stops it)
       print(chunk.choices[0].delta.content or "", end="", flush=True)
 
   models: {models}
+  the API, to read and to try: {url}/docs
 """
 
 
@@ -82,7 +84,7 @@ def demo_config(host: str, port: int, openai: str, coze: str, dify: str, bedrock
     return Config(
         server=Server(host=host, port=port),
         upstreams={
-            "demo": Upstream("demo", "builtin", models=("demo",), options=BuiltinSettings(pace=PACE)),
+            "demo": Upstream("demo", "builtin", models=_built_in(), options=BuiltinSettings(pace=PACE)),
             "stand-in": Upstream("stand-in", "openai", base_url=openai, options=plain),
             "coze": Upstream("coze", "coze", base_url=coze, api_key=Secret(DEMO_TOKEN), options=bot),
             **{name: _dify(name, key, dify) for name, (key, _) in DIFY_APPS.items()},
@@ -95,6 +97,11 @@ def demo_config(host: str, port: int, openai: str, coze: str, dify: str, bedrock
         },
         default_upstream="demo",
     )
+
+
+def _built_in() -> tuple[str, ...]:
+    """Beside the model that speaks, one whose vectors anybody can check, and one that knows what words mean."""
+    return ("demo", "text-embedding-3-small", *(("wordllama",) if installed() else ()))
 
 
 def _dify(name: str, key: str, base_url: str) -> Upstream:

@@ -19,7 +19,7 @@ from attrs import define, field
 from proxy import __version__
 from proxy.background import Background
 from proxy.config import Upstream as UpstreamConfig
-from proxy.errands import Errands
+from proxy.errands import Errands, Keeping, nowhere
 from proxy.memory import LocalMemory, Memory
 from proxy.slots import Slots
 from proxy.turns import Turns
@@ -58,6 +58,7 @@ class Dialer:
     memory: Memory = field(factory=LocalMemory)
     background: Background = field(factory=Background)
     slots: Slots = field(init=False)
+    keep: Keeping = nowhere
     turns: Turns = field(factory=Turns, init=False)
     errands: Errands = field(init=False)
 
@@ -74,6 +75,7 @@ class Dialer:
             self._wait_before_retry,
             self.memory,
             self.background,
+            self.keep,
         )
 
     async def open(self, upstream: Upstream, heard: Callable[[], None] = nothing) -> Body:

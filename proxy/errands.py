@@ -2,7 +2,8 @@
 
 A plan yields steps and is sent what each of them brought; a ``GatewayError`` that a call meets is thrown into it,
 so that the platform decides what a failure means. Steps that only remember are done in the same breath, without
-an await: what one answer leaves in mind is there before its reader can ask again. Only the others wait.
+an await: what one answer leaves in mind is there before its reader can ask again. The others wait; those that
+recall do so only where the memory is a distant one.
 
 A reply that a plan cannot read is the upstream's fault, as it is in a stream. Nothing here knows any platform.
 """
@@ -31,7 +32,7 @@ from translators.errors import (
 )
 from translators.stream import UNREADABLE
 from translators.upstreams.base import Upstream
-from translators.upstreams.plan import Cached, Call, Pause, Plan, Recall, Remember, Reply
+from translators.upstreams.plan import Cached, Call, Keep, Pause, Plan, Recall, Remember, Reply
 
 log = logging.getLogger("deltawire")
 
@@ -45,8 +46,14 @@ SETTLING = 30.0
 """Seconds for what is done when an answer is over."""
 
 T = TypeVar("T")
-Waiting: TypeAlias = Call | Cached | Pause
+Keeping: TypeAlias = Callable[[str, Keep], Awaitable[None]]
+"""Keeps a file for an owner. Raises GatewayError."""
+Waiting: TypeAlias = Call | Cached | Pause | Recall | Keep
 """Steps that take time."""
+
+
+async def nowhere(owner: str, file: Keep) -> None:
+    """Where nothing is kept."""
 
 
 @define(eq=False)
@@ -62,7 +69,7 @@ class Errand(Generic[T]):
     def begin(self) -> Waiting | None:
         return self._move(partial(next, self.plan))
 
-    def go_on(self, brought: Reply | None) -> Waiting | None:
+    def go_on(self, brought: Any) -> Waiting | None:
         return self._move(partial(self.plan.send, brought))
 
     def fail(self, error: GatewayError) -> Waiting | None:
@@ -72,6 +79,8 @@ class Errand(Generic[T]):
         try:
             step = move()
             while isinstance(step, (Recall, Remember)):
+                if self.memory.distant and isinstance(step, Recall):
+                    break
                 step = self.plan.send(self._mind(step))
         except StopIteration as end:
             self.result = end.value
@@ -99,6 +108,7 @@ class Errands:
     wait_before_retry: Callable[[GatewayError, int], float | None]
     memory: Memory
     background: Background
+    keep: Keeping = nowhere
     _replies: Shelf[tuple[str, bytes], Reply] = field(init=False)
     _flights: Flights = field(factory=Flights, init=False)
 
@@ -160,7 +170,7 @@ class Errands:
     async def _finish(self, errand: Errand[T], step: Waiting | None, heard: Callable[[], None]) -> T:
         while step is not None:
             try:
-                brought = await self._DO[type(step)](self, step)
+                brought = await self._DO[type(step)](self, step, errand.owner)
             except GatewayError as error:
                 step = errand.fail(error)
             else:
@@ -168,7 +178,10 @@ class Errands:
                 step = errand.go_on(brought)
         return errand.result
 
-    async def _cached(self, step: Cached) -> Reply:
+    async def _call(self, step: Call, owner: str) -> Reply:
+        return await self.call(step)
+
+    async def _cached(self, step: Cached, owner: str) -> Reply:
         key = (step.key, _credential(step.call))
         reply = self._replies.get(key)
         if reply is None:
@@ -181,13 +194,21 @@ class Errands:
             self._replies.put(key, reply, len(reply.body) + len(step.key), step.seconds)
         return reply
 
-    async def _pause(self, step: Pause) -> None:
+    async def _pause(self, step: Pause, owner: str) -> None:
         await asyncio.sleep(step.seconds)
 
-    _DO: ClassVar[dict[type[Waiting], Callable[[Errands, Any], Awaitable[Reply | None]]]] = {
-        Call: call,
+    async def _recall(self, step: Recall, owner: str) -> Any:
+        return await self.memory.fetch(self.upstream, owner, step.key)
+
+    async def _keep(self, step: Keep, owner: str) -> None:
+        await self.keep(owner, step)
+
+    _DO: ClassVar[dict[type[Waiting], Callable[[Errands, Any, str], Awaitable[Any]]]] = {
+        Call: _call,
         Cached: _cached,
         Pause: _pause,
+        Recall: _recall,
+        Keep: _keep,
     }
 
 
@@ -206,20 +227,20 @@ async def fetch(wire: Wire, call: Call, seconds: float) -> Reply:
     try:
         async with asyncio.timeout(seconds):
             answer = await wire.send(call)
-            return Reply(answer.status, await _whole(answer), answer.headers)
+            return Reply(answer.status, await _whole(answer, max(call.longest, MAX_REPLY)), answer.headers)
     except TimeoutError:
         raise UpstreamTimeout("The upstream did not answer in time.") from None
 
 
-async def _whole(answer: Answer) -> bytes:
+async def _whole(answer: Answer, longest: int) -> bytes:
     body, data, ended = answer.body, bytearray(), False
     try:
         if answer.headers.get("Content-Encoding", "identity") != "identity":
             raise UpstreamMalformed("The upstream compressed its answer although it was asked not to.")
         while piece := await body.read():
             data += piece
-            if len(data) > MAX_REPLY:
-                raise UpstreamMalformed(f"The upstream sent a reply of over {MAX_REPLY} bytes.")
+            if len(data) > longest:
+                raise UpstreamMalformed(f"The upstream sent a reply of over {longest} bytes.")
         ended = True
     finally:
         (body.finish if ended else body.close)()

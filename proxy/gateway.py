@@ -19,21 +19,28 @@ from typing import Any
 import aiohttp
 from attrs import define, field, frozen
 
+from proxy.attachments import Attachments
 from proxy.background import Background
 from proxy.callers import Ears, has_key, owner_of
 from proxy.catalog import Catalog
 from proxy.config import Config, Upstream
 from proxy.dial import Dialer, request_headers
 from proxy.exchange import Exchange, Target
+from proxy.files import Files
+from proxy.intake import Intakes
 from proxy.keepers import Keepers, find_upstream
 from proxy.memory import LocalMemory, Memory
+from proxy.memory_stored import StoredMemory
 from proxy.outlet import NO_HEADERS
 from proxy.relay import Patience, Relay
-from proxy.signing import signed
+from proxy.signing import wire_to
+from proxy.storage import Storage
 from proxy.sweep import Sweep
+from proxy.uploads import Uploads
 from proxy.voices import Voices
 from proxy.wire.base import Wire
 from proxy.wire.lean import LeanWire
+from proxy.wire.pool import KEEP
 from proxy.wire.reference import ReferenceWire, client_session
 from translators.errors import NotFound, ShuttingDown
 from translators.ids import Envelope
@@ -41,7 +48,7 @@ from translators.request import Prompt
 from translators.stream import Stream
 from translators.surfaces.base import Surface
 from translators.upstreams import UPSTREAMS
-from translators.upstreams.plan import ANYBODY, SESSION, Listed
+from translators.upstreams.plan import ANYBODY, SESSION, Keep, Listed
 
 SHORTEST_TURN = 0.02
 """Seconds between two looks at the clock, however short a limit is."""
@@ -79,6 +86,9 @@ class Gateway:
     _catalogs: dict[str, Catalog] = field(factory=dict)
     conversations: Keepers = field(init=False)
     voices: Voices = field(init=False)
+    storage: Storage = field(init=False)
+    files: Files = field(init=False)
+    uploads: Uploads = field(init=False)
     _memory: Memory = field(init=False)
     _background: Background = field(factory=Background)
     _sweep: Sweep = field(init=False)
@@ -92,7 +102,10 @@ class Gateway:
         self._sweep = Sweep(min(1.0, max(SHORTEST_TURN, min(patience) / 4)))
         self._now = asyncio.get_running_loop().time
         self._session = client_session()
-        self._memory = LocalMemory(self._now)
+        self.storage = Storage(self.config.storage, self.clock, self._now)
+        self.files = Files(Intakes(self.storage, self._background, self.clock))
+        self.uploads = Uploads(self.files)
+        self._memory = self._own_memory()
         for name, upstream in self.config.upstreams.items():
             self._add(name, upstream, self._wire(upstream, self._session))
         for name, alias in self.config.models.items():
@@ -102,6 +115,7 @@ class Gateway:
         self.conversations = Keepers(self._dialers, self._plain, self.config.default_upstream)
         self.voices = Voices(self.resolve)
         self.began = int(self.clock())
+        self.storage.start()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -114,24 +128,28 @@ class Gateway:
                 await dialer.wire.close()
         if self._session is not None:
             await self._session.close()
+        await self.storage.close()
+
+    def _own_memory(self) -> Memory:
+        if self.config.storage.affinity:
+            return StoredMemory(self.storage.store, self._background, self.clock, self._now)
+        return LocalMemory(self._now)
 
     def _wire(self, upstream: Upstream, session: aiohttp.ClientSession) -> Wire | None:
         """The way to an upstream; one that answers in this process needs none."""
-        if not upstream.base_url:
-            return None
-        headers = request_headers(upstream)
-        wire: Wire
-        if self.config.limits.relay == "loop":
-            wire = ReferenceWire(upstream.base_url, headers, upstream.connect_timeout, session)
-        else:
-            wire = LeanWire(upstream.base_url, headers, upstream.connect_timeout)
-        return signed(
-            wire, UPSTREAMS[upstream.kind].credential(upstream.options, upstream.base_url), self.clock
-        )
+        headers, patience = request_headers(upstream), upstream.connect_timeout
+
+        def make(address: str, keep: float = KEEP) -> Wire:
+            if self.config.limits.relay == "loop":
+                return ReferenceWire(address, headers, patience, session)
+            return LeanWire(address, headers, patience, keep)
+
+        credential = UPSTREAMS[upstream.kind].credential(upstream.options, upstream.base_url)
+        return wire_to(upstream.base_url, headers, credential, make, self.clock)
 
     def _add(self, name: str, upstream: Upstream, wire: Wire | None) -> None:
         kind, options = UPSTREAMS[upstream.kind], upstream.options
-        dialer = Dialer(upstream, wire, self.chance, self._memory, self._background)
+        dialer = Dialer(upstream, wire, self.chance, self._memory, self._background, self._keep)
         limits = self.config.limits
         self._dialers[name] = dialer
         self._patience[name] = Patience.of(limits, upstream.first_byte_timeout, upstream.idle_timeout)
@@ -195,7 +213,15 @@ class Gateway:
         relay = Relay(stream, self._patience[settings.name], self._sweep, use_tap, self._now)
         return Exchange(target, envelope, stream, relay, surface)
 
-    def sessions(self, upstream: str | None, headers: Mapping[str, str]) -> list[dict[str, Any]]:
+    async def _keep(self, owner: str, file: Keep) -> None:
+        await self.files.made(owner, file.name, file.mime, file.data)
+
+    def attachments(self, model: str, headers: Mapping[str, str]) -> Attachments:
+        """What puts files that are kept here into a question to ``model``."""
+        kind = self.resolve(model).dialer.config.kind
+        return Attachments(self.files, owner_of(headers), kind, self.config.limits.max_body)
+
+    async def sessions(self, upstream: str | None, headers: Mapping[str, str]) -> list[dict[str, Any]]:
         """The workflow sessions that this caller began, the oldest first."""
         owner = owner_of(headers)
         names = list(self._dialers)
@@ -204,7 +230,7 @@ class Gateway:
         found = [
             {**value, "id": key.removeprefix(SESSION), "object": "workflow.session", "upstream": name}
             for name in names
-            for key, value in self._memory.items(name, owner, SESSION)
+            for key, value in await self._memory.items(name, owner, SESSION)
             if isinstance(value, dict)
         ]
         return sorted(found, key=lambda session: (session.get("created_at") or 0, session["id"]))

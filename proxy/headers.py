@@ -31,6 +31,9 @@ EXPOSED = (
     "x-session-id",
     "x-chat-id",
     "x-task-id",
+    "content-disposition",
+    "content-range",
+    "etag",
 )
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -40,6 +43,7 @@ SECURITY = {
     "openai-version": "2020-10-01",
     "Server": "deltawire",
 }
+_POLICY = "Content-Security-Policy"
 STREAM = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache",
@@ -60,7 +64,10 @@ class AnswerHeaders:
 
     def dress(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         """Give ``response`` what it lacks, and our name instead of aiohttp's."""
+        own_policy = response.headers.get(_POLICY)  # a page says for itself what it may load
         response.headers.update(SECURITY)
+        if own_policy is not None:
+            response.headers[_POLICY] = own_policy
         for name, value in self._own(request):
             response.headers.setdefault(name, value)
         if hdrs.ORIGIN in request.headers:

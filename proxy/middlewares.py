@@ -35,7 +35,15 @@ from translators.errors import (
 
 log = logging.getLogger("deltawire")
 
-OPEN_PATHS = {"/health", "/livez", "/readyz"}
+OPEN_PATHS = {
+    "/health",
+    "/livez",
+    "/readyz",
+    "/docs",
+    "/docs/rapidoc-min.js",
+    "/docs/rapidoc-min.js.LICENSE.txt",
+    "/openapi.json",
+}
 CLIENT_LEFT = 499
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 

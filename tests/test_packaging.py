@@ -66,6 +66,7 @@ def test_the_wheel_holds_the_two_packages_and_nothing_else(wheel: Path):
     shipped = {name for name in names if not name.startswith(f"{info}/")}
     packages = [ROOT / "proxy", ROOT / "translators"]
     files = [path for package in packages for path in package.rglob("*") if path.suffix in (".py", ".typed")]
+    files += (ROOT / "proxy" / "static").iterdir()
     assert shipped == {path.relative_to(ROOT).as_posix() for path in files}
     assert {"proxy/py.typed", "translators/py.typed"} <= shipped
     assert f"{info}/licenses/LICENSE" in names

@@ -8,6 +8,7 @@ from functools import partial
 from aiohttp import web
 from attrs import frozen
 
+from proxy.attachments import MARK
 from proxy.gateway import Gateway
 from proxy.headers import AnswerHeaders, harmless
 from proxy.keys import RECORD
@@ -27,7 +28,11 @@ class Chats:
     headers: AnswerHeaders
 
     async def create(self, request: web.Request) -> web.StreamResponse:
-        prompt = Prompt.from_chat(decode(await read_body(request, self.gateway.config.limits)))
+        raw = await read_body(request, self.gateway.config.limits)
+        prompt = Prompt.from_chat(decode(raw))
+        if MARK in raw:
+            prompt = await self.gateway.attachments(prompt.model, request.headers).put_in(prompt)
+        del raw
         exchange = self.gateway.exchange(prompt, self._surface(prompt), request.headers)
         del prompt  # it may be megabytes, and the answer may take minutes
         record = request[RECORD]

@@ -14,13 +14,13 @@ from translators.errors import NotFound
 
 async def index(request: web.Request) -> web.Response:
     page = read_page(request.query)
-    sessions = _sessions(request)
+    sessions = await _sessions(request)
     return json_response(paged(sessions if page.ascending else sessions[::-1], page))
 
 
 async def show(request: web.Request) -> web.Response:
     id = request.match_info["id"]
-    for session in _sessions(request):
+    for session in await _sessions(request):
         if session["id"] == id:
             return json_response(session)
     raise NotFound(
@@ -30,5 +30,5 @@ async def show(request: web.Request) -> web.Response:
     )
 
 
-def _sessions(request: web.Request) -> list[dict[str, Any]]:
-    return request.app[GATEWAY].sessions(request.query.get("upstream"), request.headers)
+async def _sessions(request: web.Request) -> list[dict[str, Any]]:
+    return await request.app[GATEWAY].sessions(request.query.get("upstream"), request.headers)

@@ -20,6 +20,7 @@ from aiohttp.typedefs import Handler
 from attrs import Factory, define, evolve, field, frozen
 
 from proxy.simulators.openai_checks import check
+from proxy.simulators.openai_embeddings import EMBEDDERS, embedded
 from proxy.simulators.openai_profiles import PROFILES, Fault, Profile
 from proxy.simulators.recorded import Recorded
 from translators import wirejson
@@ -70,6 +71,8 @@ class Knobs:
     """Answer with one JSON body although a stream was asked for."""
     think_tags: bool = False
     """Reasoning as ``<think>`` in the content."""
+    numbers_only: bool = False
+    """Refuse to give vectors as base64."""
     stream_error: StreamError | None = None
     failures: deque[Failure] = Factory(deque)
     """Answers for the next requests, one each."""
@@ -105,6 +108,7 @@ def build(
         chosen, api_key, clock, new_id or (lambda: chosen.id_of(next(numbers))), knobs or Knobs()
     )
     app.router.add_post("/v1/chat/completions", _chat)
+    app.router.add_post("/v1/embeddings", _embeddings)
     app.router.add_get("/v1/models", _models)
     app.router.add_get("/v1/models/{model:.+}", _model)
     app.router.add_route("*", "/{path:.*}", _nowhere)
@@ -228,15 +232,25 @@ def _served(state: _State, model: str) -> str:
     return model
 
 
-async def _chat(request: web.Request) -> web.StreamResponse:
-    state = request.app[_STATE]
+async def _document(request: web.Request) -> Any:
     if request.content_type != "application/json":
         raise BadRequest(f"Unsupported content type '{request.content_type}': send application/json.")
     try:
-        body = wirejson.loads(await request.read())
+        return wirejson.loads(await request.read())
     except ValueError:
         raise BadRequest("We could not parse the JSON body of your request.") from None
-    asked = check(body, strict=state.profile.strict)
+
+
+async def _embeddings(request: web.Request) -> web.StreamResponse:
+    state = request.app[_STATE]
+    embedder, asked = EMBEDDERS[state.profile.name], await _document(request)
+    strict, numbers_only = state.profile.strict, state.knobs.numbers_only
+    return _json(embedded(embedder, asked, strict=strict, numbers_only=numbers_only))
+
+
+async def _chat(request: web.Request) -> web.StreamResponse:
+    state = request.app[_STATE]
+    asked = check(await _document(request), strict=state.profile.strict)
     _served(state, asked["model"])
     heard = {name: value for name, value in asked.items() if name not in state.profile.ignored}
     if heard.get("stream") and not state.knobs.blocking:

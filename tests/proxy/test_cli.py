@@ -178,7 +178,11 @@ def test_check_online_is_content_without_addresses(ran: Any, tmp_path: Path) -> 
     (tmp_path / "d.toml").write_text("[upstreams.b]\nkind = 'builtin'\n")
     result = ran("check", "--online", "--config", "d.toml")
     assert result.exit_code == 0
-    assert result.stdout.endswith("b: ok: no address to ask (0 ms)\nok\n")
+    *_, upstream, storage, last = result.stdout.splitlines()
+    assert upstream == "b: ok: no address to ask (0 ms)"
+    assert storage.startswith("storage: ok: nothing is kept yet; ./data can be made (")
+    assert last == "ok"
+    assert not (tmp_path / "data").exists()
 
 
 # As a process.
