@@ -36,7 +36,9 @@ SETTINGS = {
     "application_name": "deltawire",
     "statement_timeout": str(int(PATIENCE * 1000)),
     "idle_in_transaction_session_timeout": "5000",
-    **dict.fromkeys((f"enable_{way}" for way in "bitmapscan hashjoin mergejoin seqscan sort".split()), "off"),
+    **dict.fromkeys(
+        (f"enable_{way}" for way in ["bitmapscan", "hashjoin", "mergejoin", "seqscan", "sort"]), "off"
+    ),
 }
 """Every query has an index in its order. A planner that knows no statistics yet would do without, and look through
 whole lists for a page."""
