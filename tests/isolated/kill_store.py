@@ -2,7 +2,8 @@
 
 Each round is a process (forked from this one, which has everything loaded and opens nothing) that opens the store,
 looks at what the round before left, and writes from several tasks at once, telling of each success through a pipe;
-at a random moment, maybe long before it is open, it gets a SIGKILL. What is written: two documents and the change
+at a random moment it gets a SIGKILL: every other round from its very beginning on, maybe before it is open, and the
+others when they have begun to write, however slow the machine is. What is written: two documents and the change
 of a third in one commit; and blobs with a document that speaks of them.
 ``python -m tests.isolated.kill_store DIRECTORY 200 [SEED]``
 """
@@ -28,8 +29,8 @@ from proxy.stores.sqlite_file import NAME
 from translators.errors import NotFound
 
 WRITERS = 8
-LONGEST = 0.07
-"""Seconds that a round may live."""
+LONGEST = 0.06
+"""Seconds that a round may live, or may write."""
 RESTART = 2.0
 """Seconds in which a round must be ready to write, whatever the one before left."""
 OWNER = "ann"
@@ -158,7 +159,7 @@ class Round:
 
 
 def play(number: int, folder: Path, told: Told, live_for: float | None) -> list[str]:
-    """One process; what it said."""
+    """One process, to its own end if it may live for ever; what it said."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
@@ -170,11 +171,12 @@ def play(number: int, folder: Path, told: Told, live_for: float | None) -> list[
             current.say(f"failed: {error!r}")
         os._exit(0)
     os.close(writer)
-    if live_for is not None:
-        time.sleep(live_for)
-        os.kill(child, signal.SIGKILL)
     with os.fdopen(reader) as lines:
-        said = lines.read().splitlines()
+        first = lines.readline() if number % 2 else ""
+        if live_for is not None:
+            time.sleep(live_for)
+            os.kill(child, signal.SIGKILL)
+        said = (first + lines.read()).splitlines()
     os.waitpid(child, 0)
     return said
 
@@ -192,7 +194,7 @@ def main(folder: Path, rounds: int, seed: int) -> None:
         f"none lost, none by halves; slowest restart {told.slowest * 1000:.0f} ms; seed {seed}"
     )
     assert told.slowest < RESTART
-    assert told.ready > rounds // 4 and min(kept) > rounds
+    assert told.ready >= rounds // 2 and min(kept) > rounds // 10
 
 
 if __name__ == "__main__":
