@@ -12,11 +12,21 @@ from proxy.config import Config, Upstream
 from tests.support.gateway import GatewayThread, config_of
 
 WAYS = [(relay, loop) for relay in ("loop", "tap") for loop in ("asyncio", "uvloop")]
+TWO_WAYS = [("loop", "asyncio"), ("tap", "uvloop")]
+"""Enough where it matters that both relays and both loops are met, but not which of them together."""
 
 
-@pytest.fixture(params=WAYS, ids=["-".join(way) for way in WAYS])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of how bytes are relayed run over all four ways, those marked ``two_ways`` over two."""
+    if "way" in metafunc.fixturenames:
+        marked = metafunc.definition.get_closest_marker("two_ways") is not None
+        ways = TWO_WAYS if marked else WAYS
+        metafunc.parametrize("way", ways, indirect=True, ids=["-".join(way) for way in ways])
+
+
+@pytest.fixture
 def way(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """``(relay, loop)``: the end-to-end suite runs over all four."""
+    """``(relay, loop)``: how a gateway of the end-to-end suite relays."""
     return request.param
 
 

@@ -18,6 +18,8 @@ from tests.support.raw import RawClient, Reply, ask, question
 from tests.support.upstream import ScriptThread, answer, text_of
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.two_ways
+
 CANARY = "sk-canary0123456789abcdef"
 LIMITS = {"max_body": 20_000, "body_timeout": 0.4, "connection_timeout": 0.5}
 

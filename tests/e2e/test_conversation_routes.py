@@ -20,7 +20,7 @@ from translators.errors import BadRequest
 from translators.upstreams.conversations import Page
 from translators.upstreams.plan import SESSION, Call, Caller, Plan, Remember
 
-pytestmark = pytest.mark.usefixtures("plans")
+pytestmark = [pytest.mark.usefixtures("plans"), pytest.mark.two_ways]
 
 KEPT = "/v1/conversations"
 SESSIONS = "/v1/workflows/sessions"

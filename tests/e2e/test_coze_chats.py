@@ -14,6 +14,8 @@ from proxy.simulators.coze_knobs import Ask, Question
 from tests.e2e.coze_scene import BLUE_JAY, CHAT, DEMO_BOT, Scene, scene
 from tests.e2e.sdk_setup import asking, async_sdk
 
+pytestmark = pytest.mark.two_ways
+
 BIRD = asking("Name a blue bird.")
 SUBMIT = "/v3/chat/submit_tool_outputs"
 UPLOAD = "/v1/files/upload"

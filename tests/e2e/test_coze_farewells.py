@@ -26,6 +26,8 @@ from tests.support.gateway import GatewayThread
 from tests.support.raw import RawClient, Reply, ask, question
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.two_ways
+
 LONG = tuple(f"w{number} " for number in range(200))
 both = pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
 

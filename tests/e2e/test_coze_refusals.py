@@ -14,6 +14,8 @@ from tests.e2e.coze_scene import BLUE_JAY, CANCEL, CHAT, DEMO_BOT, DEMO_TOKEN, S
 from tests.e2e.sdk_setup import asking
 from tests.support.loglines import LogLines
 
+pytestmark = pytest.mark.two_ways
+
 HI = asking("Hi.")
 each_way = pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 

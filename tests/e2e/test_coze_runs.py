@@ -23,6 +23,8 @@ from tests.e2e.coze_scene import (
 from tests.e2e.sdk_setup import asking, hosted, sdk
 from tests.support.gateway import config_of
 
+pytestmark = pytest.mark.two_ways
+
 RUN, RESUME = "/v1/workflow/stream_run", "/v1/workflow/stream_resume"
 SESSIONS = "/v1/workflows/sessions"
 TYPE = {"x-model-type": "workflow"}

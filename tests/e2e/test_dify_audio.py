@@ -18,6 +18,8 @@ from tests.support.gateway import GatewayThread, builtin_upstream, config_of
 from tests.support.raw import RawClient, Reply
 from tests.support.upstream import ScriptThread
 
+pytestmark = pytest.mark.two_ways
+
 TO_TEXT, TO_AUDIO = "/v1/audio-to-text", "/v1/text-to-audio"
 WAV = b"RIFF" + bytes(range(256)) + b"\r\n--x--\r\n"
 FRAME = b"\xff\xfb\x90\x00"

@@ -14,6 +14,8 @@ from proxy.simulators.dify_versions import MODES
 from tests.e2e.dify_scene import COUNT, COUNTED, Scene, scene, text_of
 from tests.e2e.sdk_setup import asking, async_sdk
 
+pytestmark = pytest.mark.two_ways
+
 PREFACE = "Let me look that up. "
 both = pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 

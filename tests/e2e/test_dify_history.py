@@ -35,6 +35,8 @@ from tests.support.gateway import config_of
 from tests.support.raw import RawClient
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.two_ways
+
 NOWHERE = "00000000-0000-4000-8000-0000000000ff"
 
 

@@ -16,6 +16,8 @@ from tests.e2e.sdk_setup import asking, sdk
 from tests.support.gateway import config_of
 from tests.support.raw import RawClient
 
+pytestmark = pytest.mark.two_ways
+
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
 FILE_ID = "00000000-0000-4000-8000-00000000000a"
 

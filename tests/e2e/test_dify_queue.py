@@ -33,6 +33,8 @@ from tests.support.gateway import GatewayThread, config_of
 from tests.support.raw import RawClient, Reply, ask, question
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.two_ways
+
 TEN = 10
 NINE = TEN - 1
 """What the gateway is allowed: one connection is left for stop calls."""

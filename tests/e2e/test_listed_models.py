@@ -17,7 +17,7 @@ from tests.support.raw import RawClient, Reply, ask, question
 from tests.support.upstream import ScriptThread, answer
 from translators.upstreams.plan import Call, JwtGrant, Listed, Plan
 
-pytestmark = pytest.mark.usefixtures("plans")
+pytestmark = [pytest.mark.usefixtures("plans"), pytest.mark.two_ways]
 
 
 def pages() -> Plan[list[Listed]]:

@@ -8,6 +8,8 @@ from proxy.config import Auth, Cors, Secret
 from tests.support.gateway import GatewayThread, builtin_upstream, config_of
 from tests.support.raw import RawClient, Reply
 
+pytestmark = pytest.mark.two_ways
+
 ORIGIN = "https://app.example"
 CHAT = "/v1/chat/completions"
 EXPOSED = {
@@ -22,6 +24,9 @@ EXPOSED = {
     "x-session-id",
     "x-chat-id",
     "x-task-id",
+    "content-disposition",
+    "content-range",
+    "etag",
 }
 QUESTION = b'{"model":"demo","messages":[{"role":"user","content":"hi"}]}'
 

@@ -29,6 +29,8 @@ from tests.e2e.sdk_setup import (
     talking,
 )
 
+pytestmark = pytest.mark.two_ways
+
 
 def streamed(
     client: OpenAI, backend: Backend, messages: Any = COUNTING, **more: Any

@@ -21,6 +21,8 @@ from tests.e2e.sdk_setup import (
 )
 from tests.e2e.test_sdk_python_helpers import Journey
 
+pytestmark = pytest.mark.two_ways
+
 
 async def text_of(client: openai.AsyncOpenAI, backend: Backend, messages: Any = COUNTING) -> str:
     stream = await client.chat.completions.create(model=backend.model, messages=messages, stream=True)

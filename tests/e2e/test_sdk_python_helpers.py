@@ -28,6 +28,8 @@ from tests.e2e.sdk_setup import (
     talking,
 )
 
+pytestmark = pytest.mark.two_ways
+
 
 class Stop(BaseModel):
     name: str

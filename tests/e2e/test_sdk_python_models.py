@@ -17,6 +17,8 @@ from tests.e2e.sdk_setup import COUNTED, COUNTING, Serve, hosted, sdk
 from tests.support.gateway import builtin_upstream, openai_upstream
 from translators.upstreams.openai import OpenAISettings
 
+pytestmark = pytest.mark.two_ways
+
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 NAMES = ("demo", "llama3.2:3b", LLAMA, "ollama/llama3.2:3b", "our favourite: v1/α")
 
