@@ -38,20 +38,22 @@ lint: $(VENV)/.tested
 	$(BIN)/ruff format --check proxy translators tests bench examples
 	$(BIN)/mypy
 
-# Four suites at once, for most tests wait: those that only compute, which give way, those from socket to socket on one
-# event loop and on the other, and the rest. Each tells its story when all have ended, the last one as it goes. The
-# second loop runs no other lines of ours, so nothing is counted there.
+# Five suites at once, for most tests wait: those that only compute (every cut of every wire apart, which reaches no
+# new line and is quicker uncounted), the end-to-end tests on one loop and on all others, and the rest. Each tells its
+# story when all have ended, the last one as it goes.
 COMPUTING := $(addprefix tests/,fuzz framing surfaces translators upstreams)
-PYTEST := $(BIN)/coverage run -m pytest
+CUTS := fuzz or every_split or cut_after or byte_by_byte or random_cuts or linear
+COUNTED := $(BIN)/coverage run -m pytest
 test: lint
 	$(BIN)/coverage erase
 	@told=$$(mktemp -d); \
-		nice $(PYTEST) $(COMPUTING) > $$told/computing 2>&1 & computing=$$!; \
-		$(PYTEST) $(addprefix --ignore=,tests/e2e $(COMPUTING)) > $$told/others 2>&1 & others=$$!; \
+		nice $(COUNTED) $(COMPUTING) -k 'not ($(CUTS))' > $$told/computing 2>&1 & computing=$$!; \
+		nice $(BIN)/pytest $(COMPUTING) -k '$(CUTS)' > $$told/cuts 2>&1 & cuts=$$!; \
+		$(COUNTED) $(addprefix --ignore=,tests/e2e $(COMPUTING)) > $$told/others 2>&1 & others=$$!; \
 		$(BIN)/pytest tests/e2e -k uvloop > $$told/uvloop 2>&1 & uvloop=$$!; \
-		$(PYTEST) tests/e2e -k 'not uvloop'; failed=$$?; \
-		for suite in $$computing $$others $$uvloop; do wait $$suite || failed=1; done; \
-		cat $$told/computing $$told/others $$told/uvloop; rm -r $$told; exit $$failed
+		$(BIN)/pytest tests/e2e -k 'not uvloop'; failed=$$?; \
+		for suite in $$computing $$cuts $$others $$uvloop; do wait $$suite || failed=1; done; \
+		cat $$told/computing $$told/cuts $$told/others $$told/uvloop; rm -r $$told; exit $$failed
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --include='translators/*' --fail-under=100
 	$(BIN)/coverage report --include='proxy/*' --fail-under=90

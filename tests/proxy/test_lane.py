@@ -242,15 +242,15 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize(("method", "target", "headers", "way"), WAYS)
-async def test_only_what_the_lane_knows_takes_it(method, target, headers, way):
+@pytest.mark.parametrize(("method", "target", "headers", "taken"), WAYS)
+async def test_only_what_the_lane_knows_takes_it(method, target, headers, taken):
     async def answer(name: str, request: web.Request) -> web.StreamResponse:
         return web.Response(text=name)
 
     ways = (partial(answer, name) for name in ("app", "lane", "unmet"))
     response = await Lane(*ways, AnswerHeaders(Cors()))(make_mocked_request(method, target, headers=headers))
-    assert response.text == way
-    assert ("Server" in response.headers) == (way != "app"), "the application's signals dress its own"
+    assert response.text == taken
+    assert ("Server" in response.headers) == (taken != "app"), "the application's signals dress its own"
 
 
 def test_the_hot_route_does_take_it(serve, upstream, monkeypatch):
