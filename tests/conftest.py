@@ -18,8 +18,10 @@ TWO_WAYS = [("loop", "asyncio"), ("tap", "uvloop")]
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests of how bytes are relayed run over all four ways, those marked ``two_ways`` over two."""
-    if "way" in metafunc.fixturenames:
-        marked = metafunc.definition.get_closest_marker("two_ways") is not None
+    definition = metafunc.definition
+    chosen = any("way" in mark.args[0] for mark in definition.iter_markers("parametrize"))
+    if "way" in metafunc.fixturenames and not chosen:
+        marked = definition.get_closest_marker("two_ways") is not None
         ways = TWO_WAYS if marked else WAYS
         metafunc.parametrize("way", ways, indirect=True, ids=["-".join(way) for way in ways])
 
