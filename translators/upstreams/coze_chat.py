@@ -168,7 +168,7 @@ class ChatflowRun:
         return Call("POST", "v1/workflows/chat", wirejson.dumps(self.document), self.request.account.headers)
 
     def asked(self) -> ChatflowRun:
-        self.document = {}
+        self.request, self.document = self.request.forgotten(), {}
         return self
 
     def farewell(self) -> Call | None:

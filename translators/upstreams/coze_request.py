@@ -9,13 +9,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from translators import wirejson
 from translators.errors import UpstreamMalformed
 from translators.events import Emit
 from translators.ids import Envelope
-from translators.request import Prompt
+from translators.request import FORGOTTEN, Prompt
 from translators.upstreams.coze_ask import Entered, user_id
 from translators.upstreams.coze_errors import data_of
 from translators.upstreams.coze_ids import told_id
@@ -100,6 +100,10 @@ class Request:
     @property
     def body(self) -> Mapping[str, Any]:
         return self.prompt.body
+
+    def forgotten(self) -> Request:
+        """The same without what was said."""
+        return evolve(self, prompt=FORGOTTEN[self.prompt.stream])
 
     @property
     def user(self) -> str:

@@ -114,7 +114,7 @@ class WorkflowRun:
         return account.post("v1/workflow/stream_resume", resume)
 
     def asked(self) -> WorkflowRun:
-        self.document, self.words = {}, ""
+        self.request, self.document, self.words = self.request.forgotten(), {}, ""
         return self
 
     def farewell(self) -> Call | None:
