@@ -47,8 +47,8 @@ COUNTED := $(BIN)/coverage run -m pytest
 test: lint
 	$(BIN)/coverage erase
 	@told=$$(mktemp -d); \
-		nice $(COUNTED) $(COMPUTING) -k 'not ($(CUTS))' > $$told/computing 2>&1 & computing=$$!; \
-		nice $(BIN)/pytest $(COMPUTING) -k '$(CUTS)' > $$told/cuts 2>&1 & cuts=$$!; \
+		nice $(COUNTED) $(COMPUTING) --timeout=120 -k 'not ($(CUTS))' > $$told/computing 2>&1 & computing=$$!; \
+		nice $(BIN)/pytest $(COMPUTING) --timeout=120 -k '$(CUTS)' > $$told/cuts 2>&1 & cuts=$$!; \
 		$(COUNTED) $(addprefix --ignore=,tests/e2e $(COMPUTING)) > $$told/others 2>&1 & others=$$!; \
 		$(BIN)/pytest tests/e2e -k uvloop > $$told/uvloop 2>&1 & uvloop=$$!; \
 		$(BIN)/pytest tests/e2e -k 'not uvloop'; failed=$$?; \

@@ -20,18 +20,20 @@ LONGEST_LINE = 100
 
 @define(eq=False)
 class Turns:
-    _lines: dict[str, deque[asyncio.Future[None]]] = field(factory=dict)
-    """Whose turns are taken, and who waits for each."""
+    _lines: dict[str, deque[asyncio.Future[None]] | None] = field(factory=dict)
+    """Whose turns are taken, and who waits for each: mostly nobody, so a line is made for the first who does."""
 
     def __len__(self) -> int:
         return len(self._lines)
 
     async def take(self, turn: Turn) -> None:
         """Raises Conflict."""
-        line = self._lines.get(turn.key)
-        if line is None:
-            self._lines[turn.key] = deque()
+        if turn.key not in self._lines:
+            self._lines[turn.key] = None
             return
+        line = self._lines[turn.key]
+        if line is None:
+            line = self._lines[turn.key] = deque()
         if len(line) >= LONGEST_LINE:
             raise _busy(turn)
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()

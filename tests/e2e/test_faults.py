@@ -105,7 +105,7 @@ def matrix(request: pytest.FixtureRequest) -> Iterator[Matrix]:
         own = {"api_key": Secret(KEY), "headers": {"X-Own": HEADER}, "retries": 0}
         upstreams = [
             openai_upstream(upstream.url, **own),
-            openai_upstream(upstream.url, "impatient", first_byte_timeout=1.0, idle_timeout=0.6, **own),
+            openai_upstream(upstream.url, "impatient", first_byte_timeout=3.0, idle_timeout=0.6, **own),
             openai_upstream(f"http://127.0.0.1:{closed_port()}", "refused", **own),
             openai_upstream("http://planted-host.invalid/v1", "nameless", **own),
             openai_upstream(f"https://127.0.0.1:{plain.port}", "tls", **own),

@@ -169,15 +169,15 @@ def test_the_largest_event_of_files_fits() -> None:
 
 def test_what_is_kept_for_next_time_is_bounded() -> None:
     events = AwsEvents()
-    for number in range(500):
+    for number in range(1500):
         name = f"name-{number}"
         assert events.feed(event(name, b"x" * number)) == [(name.encode(), b"x" * number)]
-        assert len(events._preludes) <= 32
-        assert len(events._blocks) <= 8
+        assert len(aws._preludes) <= 1024
+        assert len(aws._blocks) <= 64
     long = block([text("x", "y" * 300), text(":message-type", "event"), text(":event-type", "chunk")])
-    before = dict(events._blocks)
+    before = dict(aws._blocks)
     assert events.feed(frame_of(long, b"1") * 2) == [(b"chunk", b"1")] * 2
-    assert events._blocks == before
+    assert aws._blocks == before
 
 
 def test_memory_is_given_back_with_the_last_byte_of_a_frame_and_at_the_end() -> None:

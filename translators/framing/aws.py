@@ -4,10 +4,10 @@ A frame is a prelude (the length of the frame and of its headers, and a checksum
 checksum of everything before it, all big-endian. Nothing of a frame is told before both checksums have been found
 right, and lengths are believed only after their own, so a frame that claims to be too long is refused at once.
 
-A stream repeats few blocks of headers thousands of times and its frames have few lengths, so what was read from a
-prelude or a block is kept, within bounds, under its very bytes: the usual frame costs two look-ups, one checksum
-and a few slices. A frame in pieces waits in one buffer with the length at which it is worth looking again; a read
-of many frames is gone through by position. So time is linear however the bytes were cut.
+Streams repeat few blocks of headers thousands of times and their frames have few lengths, so what was read from a
+prelude or a block is kept, within bounds and for all streams, under its very bytes: the usual frame costs two
+look-ups, one checksum and a few slices. A frame in pieces waits in one buffer with the length at which it is worth
+looking again; a read of many frames is gone through by position. So time is linear however the bytes were cut.
 
 An event is named by its ``:event-type``; an exception ``exception:`` and its type; an error, which has no payload,
 ``error:`` and its code, with its message for a payload. Frames of any other kind mean nothing and are dropped.
@@ -32,10 +32,10 @@ _PRELUDE = 12
 _CHECKSUM = 4
 _LEAST = _PRELUDE + _CHECKSUM
 """A frame with neither headers nor payload."""
-_KEPT_PRELUDES = 32
-_KEPT_BLOCKS = 8
+_KEPT_PRELUDES = 1024
+_KEPT_BLOCKS = 64
 _KEPT_LONGEST = 256
-"""Streams are many, so each keeps little: base64 leaves few lengths, and blocks worth keeping are short."""
+"""Blocks worth keeping are short."""
 
 _Headers: TypeAlias = dict[bytes, bytes]
 """Text by name; what has another type than text has no meaning here and is left out."""
@@ -54,29 +54,34 @@ class _Fault(Exception):
     """What is wrong with the bytes."""
 
 
+_preludes: dict[bytes, tuple[int, int]] = {}
+"""The length of the frame, and where its payload begins; what is here has a right checksum."""
+_blocks: dict[bytes, _Meaning | None] = {}
+
+
 class AwsEvents:
-    __slots__ = ("_blocks", "_buffer", "_max_frame", "_needed", "_preludes", "fault")
+    __slots__ = ("_buffer", "_max_frame", "_needed", "fault")
 
     def __init__(self, max_frame: int = MAX_AWS_FRAME) -> None:
         self.fault: GatewayError | None = None
         self._max_frame = max_frame
         self._buffer = bytearray()
         self._needed = 0  # bytes before there is something to do with those in the buffer
-        self._preludes: dict[bytes, tuple[int, int]] = {}
-        self._blocks: dict[bytes, _Meaning | None] = {}
 
     def feed(self, data: bytes) -> list[Frame]:
         frames: list[Frame] = []
         if self.fault is not None:
             return frames
-        preludes, blocks = self._preludes, self._blocks
+        preludes, blocks, most = _preludes, _blocks, self._max_frame
         try:
             if self._buffer:
                 data = self._rejoin(data)
             at, size = 0, len(data)
             while size - at >= _PRELUDE:
                 prelude = data[at : at + _PRELUDE]
-                lengths = preludes.get(prelude) or self._read_prelude(prelude)
+                lengths = preludes.get(prelude) or _read_prelude(prelude)
+                if lengths[0] > most:
+                    raise self._too_long()
                 end = at + lengths[0]
                 if end > size:
                     break
@@ -84,7 +89,7 @@ class AwsEvents:
                 if crc32(data[at:check]) != _number(data, check)[0]:
                     raise _Fault("an event whose checksum is wrong")
                 block = data[at + _PRELUDE : begin]
-                meaning = blocks[block] if block in blocks else self._read_block(block)
+                meaning = blocks[block] if block in blocks else _read_block(block)
                 if meaning is not None:
                     name, payload = meaning
                     frames.append((name, data[begin:check] if payload is None else payload))
@@ -108,7 +113,10 @@ class AwsEvents:
         buffer = self._buffer
         buffer += data
         if len(buffer) >= self._needed == _PRELUDE:
-            self._needed = self._read_prelude(bytes(buffer[:_PRELUDE]))[0]
+            total = _read_prelude(bytes(buffer[:_PRELUDE]))[0]
+            if total > self._max_frame:
+                raise self._too_long()
+            self._needed = total
         if len(buffer) < self._needed:
             return b""
         data = bytes(buffer)
@@ -118,32 +126,36 @@ class AwsEvents:
     def _keep(self, rest: bytes) -> None:
         """The beginning of a frame, until there is more of it."""
         self._buffer += rest
-        self._needed = self._preludes[rest[:_PRELUDE]][0] if len(rest) >= _PRELUDE else _PRELUDE
+        prelude = rest[:_PRELUDE]
+        known = len(prelude) == _PRELUDE
+        self._needed = (_preludes.get(prelude) or _read_prelude(prelude))[0] if known else _PRELUDE
 
-    def _read_prelude(self, prelude: bytes) -> tuple[int, int]:
-        """The length of the frame, and where its payload begins."""
-        total, headers, checksum = _lengths(prelude)
-        if crc32(prelude[:8]) != checksum:
-            raise _Fault("something that is not Amazon's event stream")
-        if headers > MAX_HEADERS or total < _LEAST + headers:
-            raise _Fault("an event whose lengths do not go together")
-        if total > self._max_frame:
-            raise _Fault(f"an event of over {self._max_frame} bytes")
-        if len(self._preludes) >= _KEPT_PRELUDES:
-            self._preludes.clear()
-        lengths = self._preludes[prelude] = (total, _PRELUDE + headers)
-        return lengths
+    def _too_long(self) -> _Fault:
+        return _Fault(f"an event of over {self._max_frame} bytes")
 
-    def _read_block(self, block: bytes) -> _Meaning | None:
-        try:
-            meaning = _meaning(_headers(block))
-        except (LookupError, ValueError, StructError):
-            raise _Fault("an event whose headers cannot be read") from None
-        if len(block) <= _KEPT_LONGEST:
-            if len(self._blocks) >= _KEPT_BLOCKS:
-                self._blocks.clear()
-            self._blocks[block] = meaning
-        return meaning
+
+def _read_prelude(prelude: bytes) -> tuple[int, int]:
+    total, headers, checksum = _lengths(prelude)
+    if crc32(prelude[:8]) != checksum:
+        raise _Fault("something that is not Amazon's event stream")
+    if headers > MAX_HEADERS or total < _LEAST + headers:
+        raise _Fault("an event whose lengths do not go together")
+    if len(_preludes) >= _KEPT_PRELUDES:
+        _preludes.clear()
+    lengths = _preludes[prelude] = (total, _PRELUDE + headers)
+    return lengths
+
+
+def _read_block(block: bytes) -> _Meaning | None:
+    try:
+        meaning = _meaning(_headers(block))
+    except (LookupError, ValueError, StructError):
+        raise _Fault("an event whose headers cannot be read") from None
+    if len(block) <= _KEPT_LONGEST:
+        if len(_blocks) >= _KEPT_BLOCKS:
+            _blocks.clear()
+        _blocks[block] = meaning
+    return meaning
 
 
 def _headers(block: bytes) -> _Headers:

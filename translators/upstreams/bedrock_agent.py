@@ -35,6 +35,7 @@ from translators.upstreams.plan import Call, Keep, Plan, Recall, Remember, Turn
 
 WHOLE_SECONDS = 3600.0
 """How long an agent that may not stream is not asked to."""
+_NO_HEADERS: Mapping[str, str] = {}
 _MARGIN = 0.9
 """The part of its time after which a session may be forgotten, for all that clocks know."""
 
@@ -58,7 +59,7 @@ class BedrockAgent(BedrockAnswer):
     _invocation: str = field(default="", init=False)
     _outcomes: list[dict[str, Any]] = field(factory=list, init=False)
     """Results for the invocation."""
-    _head: Mapping[str, str] = field(factory=dict, init=False)
+    _head: Mapping[str, str] = field(default=_NO_HEADERS, init=False)
     _stale: bool = field(default=False, init=False)
     """Whether the credential was refused in a way that another one may mend."""
     _renewed: bool = field(default=False, init=False)
@@ -214,6 +215,7 @@ class BedrockAgent(BedrockAnswer):
         """What was said may be megabytes, and the answer may take minutes: of it only the digests are needed."""
         self._question = evolve(self._read(), text="", system="", turns=(), attachments=(), attributes={})
         self._outcomes = []
+        self._head = _NO_HEADERS
         self.prompt = FORGOTTEN[self.prompt.stream]
 
     def reject(self, status: int, body: bytes, retry_after: float | None) -> GatewayError:

@@ -41,7 +41,7 @@ class Sources:
     """Citations as they were told."""
     _end: int = field(default=0, init=False)
     """Where the last stretch ended."""
-    _told: set[tuple[str, int, int]] = field(factory=set, init=False)
+    _told: dict[tuple[str, int, int], None] = field(factory=dict, init=False)
 
     def read(self, attribution: Any, said: str) -> Iterator[Citation]:
         """The sources of a chunk; ``said`` is the answer so far."""
@@ -55,7 +55,7 @@ class Sources:
             for reference in references:
                 found = _cited(_members(reference), start, end)
                 if found is not None and (found.source, start, end) not in self._told:
-                    self._told.add((found.source, start, end))
+                    self._told[found.source, start, end] = None
                     yield found
 
     def _stretch(self, part: Mapping[str, Any], said: str) -> tuple[int, int]:

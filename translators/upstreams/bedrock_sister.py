@@ -123,6 +123,7 @@ class Sister(Upstream):
         self._question = None
         self._was_asked = True
         self.prompt = FORGOTTEN[self.prompt.stream]
+        self._head = _NO_HEADERS
 
     def answered(self, headers: Mapping[str, str]) -> None:
         self._head = headers

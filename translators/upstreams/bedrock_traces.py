@@ -61,7 +61,8 @@ class Steps:
     _input: int = field(default=0, init=False)
     _output: int = field(default=0, init=False)
     _counted: bool = field(default=False, init=False)
-    _requests: set[str] = field(factory=set, init=False)
+    _requests: dict[str, None] = field(factory=dict, init=False)
+    """Counted already. An empty dictionary takes a third of an empty set."""
     _thought: str = field(default="", init=False)
     """The last one."""
 
@@ -114,7 +115,7 @@ class Steps:
         if not usage or id in self._requests:
             return
         if id and len(self._requests) < MAX_REQUESTS:
-            self._requests.add(id[:200])
+            self._requests[id[:200]] = None
         self._counted = True
         self._input += _number(usage.get("inputTokens"))
         self._output += _number(usage.get("outputTokens"))
