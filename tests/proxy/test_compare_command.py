@@ -340,7 +340,7 @@ def test_control_c(judged: ScriptThread, tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell has its jobs ignore it
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - a shell has its jobs ignore it
     )
     judged.received(asked + 1)
     time.sleep(0.05)
