@@ -33,7 +33,7 @@ from translators.errors import ShuttingDown, UpstreamError
 from translators.upstreams.openai import OpenAI
 from translators.upstreams.plan import Call, Pause, Plan, Recall, Remember
 
-pytestmark = pytest.mark.usefixtures("plans")
+pytestmark = [pytest.mark.usefixtures("plans"), pytest.mark.two_ways]
 
 CANCEL = "/cancel"
 OPEN = Send(event_stream_head())

@@ -22,7 +22,7 @@ from translators.errors import Conflict, GatewayError
 from translators.upstreams.openai import OpenAI
 from translators.upstreams.plan import Cached, Call, Pause, Plan, Recall, Remember, Script
 
-pytestmark = pytest.mark.usefixtures("plans")
+pytestmark = [pytest.mark.usefixtures("plans"), pytest.mark.two_ways]
 
 OPENING = Call("POST", "conversation/create", b"{}")
 

@@ -31,7 +31,7 @@ from tests.support.gateway import GatewayThread, builtin_upstream, config_of
 from translators.upstreams.coze_settings import CozeSettings
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES = 15
+EXAMPLES = 8
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.split import places
 from tests.upstreams.bedrock_setup import NAMES, chunks, deltas, streamed, whole, wire
 from tests.wires.reader import told
 from translators.errors import GatewayError
@@ -69,7 +70,7 @@ def said(out: bytes, member: str) -> str:
 def test_bedrock_answer_cut_after_every_byte(name: str) -> None:
     sent = wire(name)
     full = told(streamed(), [sent])
-    for place in range(len(sent)):
+    for place in places(sent):
         stream = streamed()
         out = told(stream, [sent[:place]])
         errors = [chunk for chunk in chunks(out) if "error" in chunk]

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.split import places
 from tests.upstreams.coze_setup import NAMES, of_wire, streamed, whole, wire
 from tests.wires.reader import told
 from translators.errors import GatewayError
@@ -105,7 +106,7 @@ def error_frames(out: bytes) -> list[bytes]:
 def test_coze_cut_after_every_byte(name: str) -> None:
     sent, workflow = wire(name), name.startswith("workflow_")
     full = told(streamed(of_wire(name)), [sent])
-    for place in range(len(sent)):
+    for place in places(sent):
         cut = sent[:place]
         stream = streamed(of_wire(name))
         out = told(stream, [cut])

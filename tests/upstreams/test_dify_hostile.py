@@ -117,7 +117,7 @@ EVENTS = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(EVENTS, min_size=1, max_size=6), st.sampled_from(["keep", "split", "drop"]), st.booleans())
 def test_any_event_is_read_or_refused(events: list[dict[str, Any]], reasoning: str, trace: bool) -> None:
     sent = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events)

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.split import places
 from tests.upstreams.dify_setup import NAMES, of_wire, streamed, whole, wire
 from tests.upstreams.test_openai_truncation import deltas, error_frames, payloads
 from tests.wires.reader import told
@@ -62,7 +63,7 @@ def state_after(sent: bytes) -> str:
 def test_dify_answer_cut_after_every_byte(name: str) -> None:
     sent = wire(name)
     full = told(streamed(of_wire(name)), [sent])
-    for place in range(len(sent)):
+    for place in places(sent):
         cut = sent[:place]
         stream = streamed(of_wire(name))
         out = told(stream, [cut])

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.split import places
 from tests.wires.reader import NAMES, streamed, told, whole, wire
 from translators.errors import GatewayError
 
@@ -83,7 +84,7 @@ def deltas(out: bytes) -> str:
 def test_cut_after_every_byte(name: str) -> None:
     sent = wire(name)
     full = told(streamed(), [sent])
-    for place in range(len(sent)):
+    for place in places(sent):
         cut = sent[:place]
         stream = streamed()
         out = told(stream, [cut])
