@@ -24,6 +24,7 @@ from bench.service import Service
 from bench.targets import MODEL
 
 BOOT = 90.0
+STARTS = 3
 """Seconds a target may take until it answers."""
 QUIET_AFTER = 6.0
 AFTERWARDS = 0.05
@@ -39,7 +40,16 @@ class Bench:
     cpus: Cpus
 
     def boot(self, service: Service) -> str:
-        """Start it and see it answer; what is wrong, if anything is."""
+        """Start it and see it answer; what is wrong, if anything is. One that ended at once may have found its port
+        in somebody's hands for a moment, and is started again."""
+        for _ in range(STARTS):
+            problem = self._boot(service)
+            if not problem or service.alive():
+                break
+            time.sleep(1.0)
+        return problem
+
+    def _boot(self, service: Service) -> str:
         service.start()
         if not service.listening(BOOT):
             return f"did not open its port: {service.log()[-300:]}"
