@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TypeVar
 
@@ -104,11 +104,10 @@ class Dialer:
             await self.slots.acquire()
             return self.slots.release
         await self.turns.take(turn)
-        try:
+        with ExitStack() as otherwise:
+            otherwise.callback(self.turns.hand_on, turn)
             await self.slots.acquire()
-        except BaseException:
-            self.turns.hand_on(turn)
-            raise
+            otherwise.pop_all()
         return partial(self._leave, turn)
 
     def _leave(self, turn: Turn) -> None:

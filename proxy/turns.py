@@ -38,17 +38,22 @@ class Turns:
             raise _busy(turn)
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         line.append(place)
+        taken = False
         try:
             async with asyncio.timeout(turn.seconds):
                 await place
-        except BaseException as end:
-            if place.done() and not place.cancelled():
-                self.hand_on(turn)  # the turn came in the moment its taker left
-            elif place in line:
-                line.remove(place)
-            if isinstance(end, TimeoutError):
-                raise _busy(turn) from None
-            raise
+            taken = True
+        except TimeoutError:
+            raise _busy(turn) from None
+        finally:
+            if not taken:
+                self._let_go(turn, line, place)
+
+    def _let_go(self, turn: Turn, line: deque[asyncio.Future[None]], place: asyncio.Future[None]) -> None:
+        if place.done() and not place.cancelled():
+            self.hand_on(turn)  # the turn came in the moment its taker left
+        elif place in line:
+            line.remove(place)
 
     def hand_on(self, turn: Turn) -> None:
         """To the next in line, or to whoever comes."""

@@ -27,7 +27,7 @@ from tests.architecture import (
 
 ROOT = Path(__file__).parent.parent
 LONGEST_FILE = 450
-UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b|\bNotImplementedError\b")
+UNFINISHED = re.compile(r"\b(?:TO[D]O|FIX[M]E|XX[X]|HA[C]K)\b|\bNotImplemented[E]rror\b")  # not itself
 
 
 # The rules.
@@ -109,12 +109,10 @@ def only_the_demo_simulates(source: Source) -> Iterator[str]:
 
 
 def catches(source: Source) -> Iterator[str]:
-    """Everything caught and kept: ``except Exception``, a bare ``except``, or a suppress of the same."""
+    """Everything caught, even if it is raised again: what must be undone is undone by ``finally`` or a stack."""
     for node in ast.walk(source.tree):
         if isinstance(node, ast.ExceptHandler):
-            last = node.body[-1]
-            passes_on = isinstance(last, ast.Raise) and last.exc is None
-            if not passes_on and (node.type is None or broad([node.type])):
+            if node.type is None or broad([node.type]):
                 yield f"catches everything in line {node.lineno}"
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress") and broad(node.args):
             yield f"suppresses everything in line {node.lineno}"
@@ -277,6 +275,7 @@ BAD: tuple[tuple[Rule, str, str], ...] = (
         "proxy/relay.py",
         "try:\n    f()\nexcept (OSError, BaseException) as e:\n    raise X from e",
     ),
+    (no_broad_catch, "proxy/relay.py", "try:\n    f()\nexcept BaseException:\n    g()\n    raise"),
     (no_broad_catch, "proxy/relay.py", "with contextlib.suppress(Exception):\n    f()"),
     (no_broad_catch, "proxy/wire/connection.py", "pass"),
     (no_broad_catch, "proxy/wire/connection.py", "try:\n    f()\nexcept Exception:\n    pass\n" * 2),
@@ -300,7 +299,7 @@ GOOD: tuple[tuple[Rule, str, str], ...] = (
     (pure, "proxy/x.py", "import asyncio"),
     (layered, "translators/upstreams/dify.py", "from translators.events import Text\nimport re"),
     (outward, "proxy/relay.py", "from proxy.wire.base import Tap"),
-    (no_broad_catch, "proxy/x.py", "try:\n    f()\nexcept BaseException:\n    g()\n    raise"),
+    (no_broad_catch, "proxy/x.py", "try:\n    f()\nfinally:\n    g()"),
     (no_broad_catch, "proxy/x.py", "try:\n    f()\nexcept (OSError, ValueError):\n    pass"),
     (quiet, "proxy/demo.py", "print('hello')"),
     (documented, "proxy/routes/__init__.py", ""),

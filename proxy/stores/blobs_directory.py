@@ -19,7 +19,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -119,11 +119,11 @@ class DirectoryBlobs:
     async def _take(self, step: Callable[[], F]) -> F:
         """``_do`` for what has to be closed: it is, if it comes when nobody waits for it any more."""
         begun = self._begin(step)
-        try:
-            return await self._wait(begun, STEP)
-        except BaseException:
-            begun.add_done_callback(_close_if_made)
-            raise
+        with ExitStack() as otherwise:
+            otherwise.callback(begun.add_done_callback, _close_if_made)
+            taken = await self._wait(begun, STEP)
+            otherwise.pop_all()
+        return taken
 
     def _begin(self, step: Callable[[], T]) -> Future[T]:
         if self._overdue:

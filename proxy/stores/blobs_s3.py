@@ -52,13 +52,14 @@ class S3Blobs:
     async def write(self, name: str, parts: AsyncIterator[bytes]) -> int:
         place = self._place(name)
         client = await self._connect()
-        upload, size = "", 0
+        upload, size, written = "", 0, False
         etags: list[dict[str, Any]] = []
         try:
             async for piece in gathered(parts, PART):
                 size += len(piece)
                 if len(piece) < PART and not upload:
                     await _told(client.put_object(**place, Body=piece))
+                    written = True
                     return size
                 if not upload:
                     opened = await _told(client.create_multipart_upload(**place))
@@ -71,10 +72,11 @@ class S3Blobs:
                     etags.append({"PartNumber": number, "ETag": sent["ETag"]})
             whole = {"Parts": etags}
             await _told(client.complete_multipart_upload(**place, UploadId=upload, MultipartUpload=whole))
-        except BaseException:
-            self._undo(client, place, upload)
-            raise
-        return size
+            written = True
+            return size
+        finally:
+            if not written:
+                self._undo(client, place, upload)
 
     async def read(self, name: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         place = self._place(name)

@@ -109,8 +109,9 @@ class PostgresStore:
         """Raises StorageUnavailable."""
         store = cls(clock)
         store._places = asyncio.Semaphore(connections)
+        pool, opened = None, False
         try:
-            store._pool = await asyncpg.create_pool(
+            store._pool = pool = await asyncpg.create_pool(
                 url,
                 min_size=0,
                 max_size=connections,
@@ -120,12 +121,12 @@ class PostgresStore:
             )
             async with store._pool.acquire() as connection:
                 await migrate(connection)
+            opened = True
         except (*FOREIGN, ValueError) as error:
-            store._pool.terminate()
             raise retell(error) from error
-        except BaseException:
-            store._pool.terminate()
-            raise
+        finally:
+            if not opened and pool is not None:
+                pool.terminate()
         return store
 
     async def get(self, kind: str, id: str, owner: str) -> Document:

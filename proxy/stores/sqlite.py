@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
@@ -78,11 +79,10 @@ class SqliteStore:
         store = cls(path, clock, connect)
         store._write_thread = ThreadPoolExecutor(1, "sqlite-writer")
         store._read_threads = ThreadPoolExecutor(READERS, "sqlite-reader")
-        try:
+        with ExitStack() as otherwise:
+            otherwise.callback(store._write_thread.shutdown, wait=False)
             await asyncio.get_running_loop().run_in_executor(store._write_thread, store._open)
-        except BaseException:
-            store._write_thread.shutdown(wait=False)
-            raise
+            otherwise.pop_all()
         return store
 
     async def get(self, kind: str, id: str, owner: str) -> Document:
@@ -139,13 +139,12 @@ class SqliteStore:
             while self._waiting:
                 jobs = [job for job in self._waiting[:MOST_TOGETHER] if not job.done.done()]
                 del self._waiting[:MOST_TOGETHER]
-                outcomes: Sequence[Outcome | BaseException]
-                try:
-                    outcomes = await loop.run_in_executor(self._write_thread, self._write, jobs)
-                except BaseException as error:
-                    _settle(jobs, [error] * len(jobs))
-                    raise
-                _settle(jobs, outcomes)
+                written = loop.run_in_executor(self._write_thread, self._write, jobs)
+                await asyncio.wait({written})
+                mistake = written.exception()  # of ours: who waits is told of it, for nobody else would be
+                _settle(jobs, written.result() if mistake is None else [mistake] * len(jobs))
+                if mistake is not None:
+                    raise mistake
         finally:
             self._writing = None
 

@@ -13,6 +13,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeAlias
 
@@ -67,7 +68,8 @@ def open_writer(path: Path, connect: Connect) -> sqlite3.Connection:
     """Raises StorageUnavailable, sqlite3.Error or OSError."""
     _make(path)
     writer = connect(str(path))
-    try:
+    with ExitStack() as otherwise:
+        otherwise.callback(writer.close)
         _refuse_foreign(writer)  # before anything is changed, be it the way of its journal
         # The database is what a commit means to be there, so each one waits for the disk: FULL, and on Apple's
         # systems the command that really reaches it.
@@ -76,9 +78,7 @@ def open_writer(path: Path, connect: Connect) -> sqlite3.Connection:
         _migrate(writer)
         _try_to_write(writer)
         _begin_log_anew(writer)
-    except BaseException:
-        writer.close()
-        raise
+        otherwise.pop_all()
     return writer
 
 
@@ -138,10 +138,9 @@ def _migrate(writer: sqlite3.Connection) -> None:
                 writer.execute(statement)
         writer.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         writer.execute("COMMIT")
-    except BaseException:
+    finally:
         if writer.in_transaction:
             writer.execute("ROLLBACK")
-        raise
 
 
 def _refuse_foreign(writer: sqlite3.Connection) -> None:
