@@ -1,4 +1,4 @@
-"""The aiohttp application: routes, middlewares, CORS, and the lane beside it for the one hot route."""
+"""The aiohttp application: routes, middlewares, CORS, and the way past it for the one hot route."""
 
 from __future__ import annotations
 
@@ -17,32 +17,23 @@ from proxy.keys import GATEWAY
 from proxy.middlewares import bearer, boundary, recording
 from proxy.routes import docs
 from proxy.routes.chat import Chats
-from proxy.routes.table import CHAT as CHAT
 from proxy.routes.table import ROUTES, description
 
 
 @frozen
-class Lane:
-    """A way past the application for the route that is asked for most.
-
-    It runs the same middlewares around the same handler, and gives answers the same headers; what it leaves out
-    is finding the route and asking the signals. Who waits to be told to go on is left to the application; what
-    else is expected is refused here, because the application would do so in aiohttp's words, which repeat it.
-    """
+class Expecting:
+    """The application, but for requests that expect what nobody offers: aiohttp would refuse them in words of its
+    own, which repeat what was sent."""
 
     app: Handler
-    route: Handler
     unmet: Handler
     headers: AnswerHeaders
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
-        expectation = request.headers.get(hdrs.EXPECT, "").lower()
-        hot = not expectation and request.method == "POST" and request.raw_path == CHAT
-        if not hot and expectation in ("", "100-continue"):
+        if request.headers.get(hdrs.EXPECT, "").lower() in ("", "100-continue"):
             return await self.app(request)
-        response = await (self.route if hot else self.unmet)(request)
-        if not response.prepared:
-            self.headers.dress(request, response)
+        response = await self.unmet(request)
+        self.headers.dress(request, response)
         return response
 
 
@@ -59,12 +50,20 @@ def build_app(config: Config, gateway: Gateway | None = None) -> web.Application
     return app
 
 
-def build_lane(app: web.Application, handler: Handler, config: Config) -> Lane:
-    route: Handler = Chats(app[GATEWAY], app[HEADERS]).create
-    unmet: Handler = _refuse_expectation
+def build_handler(app: web.Application, handler: Handler, config: Config) -> Handler:
+    """For whatever aiohttp has read."""
+    return Expecting(handler, _within(config, _refuse_expectation), app[HEADERS])
+
+
+def build_route(app: web.Application, config: Config) -> Handler:
+    """For the request that has been read past aiohttp: the same middlewares around the same handler."""
+    return _within(config, Chats(app[GATEWAY], app[HEADERS]).create_read)
+
+
+def _within(config: Config, handler: Handler) -> Handler:
     for middleware in reversed(_around(config)):
-        route, unmet = partial(middleware, handler=route), partial(middleware, handler=unmet)
-    return Lane(handler, route, unmet, app[HEADERS])
+        handler = partial(middleware, handler=handler)
+    return handler
 
 
 async def _refuse_expectation(request: web.Request) -> web.StreamResponse:

@@ -85,7 +85,10 @@ class Dialer:
         """
         plan = upstream.prepare()
         call = upstream.call() if plan is None else None
-        give_back = await self._place(upstream.turn)
+        if upstream.turn is None and self.slots.take():
+            give_back: Callable[[], None] = self.slots.release
+        else:
+            give_back = await self._place(upstream.turn)
         body: Body | None = None
         try:
             if plan is not None:

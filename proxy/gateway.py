@@ -83,6 +83,8 @@ class Gateway:
     _plain: dict[str, Ears | None] = field(factory=dict)
     """What each upstream wants to know where no alias changes its settings."""
     _aliases: dict[str, Target] = field(factory=dict)
+    _known: dict[str, Target] = field(factory=dict)
+    """Every name of the configuration; what else clients ask for has no end."""
     _catalogs: dict[str, Catalog] = field(factory=dict)
     conversations: Keepers = field(init=False)
     voices: Voices = field(init=False)
@@ -112,6 +114,7 @@ class Gateway:
             dialer = self._dialers[alias.upstream]
             ears = self._ears(dialer.config, alias.options)
             self._aliases[name] = self._target(dialer, alias.model or name, alias.options, ears)
+        self._known = {name: self._find(name) for name in self.models()}
         self.conversations = Keepers(self._dialers, self._plain, self.config.default_upstream)
         self.voices = Voices(self.resolve)
         self.began = int(self.clock())
@@ -159,6 +162,9 @@ class Gateway:
             self._catalogs[name] = Catalog(name, ask, self._now, self._background)
 
     def resolve(self, model: str) -> Target:
+        return self._known.get(model) or self._find(model)
+
+    def _find(self, model: str) -> Target:
         """Alias, then ``upstream/model``, then listed models, then the default upstream."""
         alias = self._aliases.get(model)
         if alias is not None:

@@ -75,10 +75,22 @@ class AnswerHeaders:
 
     def stream_head(self, request: web.BaseRequest, told: Mapping[str, str] = NO_HEADERS) -> bytes:
         """Status line and headers of a stream, but for how its body ends; ``told`` is the platform's part."""
-        own = [*self._own(request), (hdrs.DATE, self._today()), *harmless(told)]
+        own = [*self._own(request), *harmless(told)]
         if hdrs.ORIGIN in request.headers:
             own.append((hdrs.VARY, hdrs.ORIGIN))
-        return self._stream_start + _lines(own)
+        return b"%bDate: %b\r\n%b" % (self._stream_start, self._today().encode("ascii"), _lines(own))
+
+    def whole(self, request: web.BaseRequest, response: web.Response) -> bytes:
+        """An answer that is one piece, dressed, with its head and body."""
+        self.dress(request, response)
+        body, headers = response.body or b"", response.headers
+        assert isinstance(body, bytes)
+        headers.setdefault(hdrs.DATE, self._today())
+        headers[hdrs.CONTENT_LENGTH] = str(len(body))
+        if not request.keep_alive:
+            headers[hdrs.CONNECTION] = "close"
+        start = f"HTTP/1.1 {response.status} {response.reason}\r\n".encode("ascii")
+        return b"".join((start, _lines(headers.items()), b"\r\n", body))
 
     def _today(self) -> str:
         now = int(self.clock())

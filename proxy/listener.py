@@ -1,44 +1,32 @@
-"""The server side of aiohttp, with what it leaves to its user.
+"""The server side of aiohttp, behind the doors (``proxy.door``), with what it leaves to its user.
 
-Every accepted connection gets little kernel buffer for bytes that the client has not taken, so that a slow
-reader is noticed early; requests that are no HTTP are answered in the API's own error shape, and neither the
-answer nor the log repeats what was sent, because it may hold a key. A handler whose client leaves is cancelled.
+Requests that are no HTTP are answered in the API's own error shape, and neither the answer nor the log repeats what
+was sent, because it may hold a key. A handler whose client leaves is cancelled.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-from typing import Any, cast
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.typedefs import Handler
 
-from proxy.app import build_lane
+from proxy.app import build_handler, build_route
 from proxy.config import Config
-from proxy.headers import SECURITY
+from proxy.door import LARGE, Door, Doors
+from proxy.headers import HEADERS, SECURITY
 from proxy.keys import RECORD
-from proxy.outlet import HIGH_WATER
 from proxy.replies import error_response
 from translators.errors import BadRequest, GatewayError, Internal, TooLarge
 
 log = logging.getLogger("deltawire.http")
 
-NOTSENT_LOWAT = 16 * 1024
-"""Bytes that the kernel may hold unsent for one client."""
-
 
 class Connection(web.RequestHandler):
     __slots__ = ()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        cast(asyncio.Transport, transport).set_write_buffer_limits(high=HIGH_WATER)
-        sock = transport.get_extra_info("socket")
-        if hasattr(socket, "TCP_NOTSENT_LOWAT") and sock is not None and sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
 
     def handle_error(
         self,
@@ -86,11 +74,24 @@ class Runner(web.AppRunner):
         )
 
     async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        return _Server(made, build_lane(self.app, made.request_handler, self._config), self._kwargs)
+        made, app, config = await super()._make_server(), self.app, self._config
+        route = build_route(app, config)
+        handler = build_handler(app, made.request_handler, config)
+        server = Server(made, handler, self._kwargs)
+        limits = config.limits
+        largest = min(LARGE, limits.max_body)
+        server.doors = Doors(route, app[HEADERS], server.further, limits.connection_timeout, largest)
+        return server
+
+    def cut(self) -> None:
+        """Hang up on everybody."""
+        if isinstance(self.server, Server):
+            self.server.cut()
 
 
-class _Server(web.Server):
+class Server(web.Server):
+    doors: Doors
+
     def __init__(self, made: web.Server, handler: Handler, settings: dict[str, Any]) -> None:
         super().__init__(
             handler,  # type: ignore[arg-type]
@@ -99,5 +100,21 @@ class _Server(web.Server):
             **{name: value for name, value in settings.items() if name != "handler_cancellation"},
         )
 
-    def __call__(self) -> web.RequestHandler:
+    def __call__(self) -> Door:  # type: ignore[override]
+        return Door(self.doors)
+
+    def further(self) -> web.RequestHandler:
         return Connection(self, loop=self._loop, **self._kwargs)
+
+    def pre_shutdown(self) -> None:
+        self.doors.close()
+        super().pre_shutdown()
+
+    async def shutdown(self, timeout: float | None = None) -> None:
+        await asyncio.gather(self.doors.shutdown(timeout), super().shutdown(timeout))
+
+    def cut(self) -> None:
+        self.doors.cut()
+        for connection in self.connections:
+            if connection.transport is not None:
+                connection.transport.abort()

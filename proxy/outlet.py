@@ -33,7 +33,9 @@ class Outlet(Protocol):
         """The first bytes, which may be all, and what the platform tells in headers."""
         ...
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes) -> bool:
+        """Whether the reader keeps up, as ``full`` tells it afterwards."""
+        ...
 
     def end(self, last: bytes) -> None: ...
 
@@ -105,9 +107,14 @@ class HttpOutlet:
         self._write(b"".join((self._head(request, told), how, b"\r\n", self._framed(first), end)))
         self.sent, self.ended = len(first), ends
 
-    def write(self, data: bytes) -> None:
-        self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-        self.sent += len(data)
+    def write(self, data: bytes) -> bool:
+        transport, size = self._transport, len(data)
+        if transport is None or transport.is_closing():
+            return True
+        self.sent += size
+        transport.write(b"%x\r\n%b\r\n" % (size, data) if self._chunked else data)
+        # uvloop reports a full buffer only when its loop turns, so the bytes are counted.
+        return transport.get_write_buffer_size() <= HIGH_WATER
 
     def end(self, last: bytes) -> None:
         """The last bytes, if there are any, and the end of the message."""
@@ -118,7 +125,6 @@ class HttpOutlet:
 
     @property
     def full(self) -> bool:
-        # uvloop reports a full buffer only when its loop turns, so the bytes are counted.
         return self.waiting > HIGH_WATER
 
     @property

@@ -5,9 +5,9 @@ HTTP status: ``GatewayError`` is raised to the route. With the first frame the a
 then on an error can only be a frame, after which the body ends. A client whose patience may be shorter than
 the upstream's silence gets its head, and the role, when ``commit_after`` has passed.
 
-There are two ways to pump. The loop awaits each read: the obvious way, and the reference. The tap is called
-by the transport in the callback in which the bytes arrived, and the coroutine only supervises. Neither is
-seen by the translators, and the end-to-end tests run over both.
+There are two ways. The loop awaits each read: the obvious way, and the reference. The tap is called by the
+transport in the callback in which the bytes arrived, from the first on, and the coroutine only supervises. Neither
+is seen by the translators, and the end-to-end tests run over both.
 
 The sweep looks after the rest: silence, keep-alive and readers that take nothing.
 
@@ -123,12 +123,18 @@ class Relay:
         self._outlet = outlet
         self._begin()
         try:
-            self._start(outlet, await self._prologue(dial))
-            if self._pumps():
-                await (self._loop(self._body) if self._tap is None else self._supervise(self._tap))
+            first = await self._prologue(dial)
+            if self._tap is not None:
+                await self._supervise(self._tap)
+            else:
+                self._start(outlet, first)
+                if self._pumps():
+                    await self._loop(self._body)
             last = self.stream.close() if self._stop is None else self.stream.fail(self._stop)
             self._let_go()
-            if not outlet.ended:
+            if not self._committed:
+                self._start(outlet, last)
+            elif not outlet.ended:
                 outlet.end(last)
             if outlet.waiting:
                 self._full = True
@@ -161,20 +167,21 @@ class Relay:
     # Before the first frame.
 
     async def _prologue(self, dial: Dial) -> bytes:
-        """Await until there is something worth saying, a failure included."""
+        """Await until there is something worth saying, a failure included, or a tap that will say it."""
         task = self._waiting = asyncio.current_task()
         try:
             self._body = body = await dial()
-            while True:
+            if self.use_tap and self._outlet is not None:
+                self._tap = body.tap(_Opening(self))
+            while self._tap is None:
                 data = await body.read()
-                self._heard = True
-                if self.first_byte_after is None:
-                    self.first_byte_after = self.now() - self._began
+                self._hear_first()
                 out = self.stream.feed(data) if data else self.stream.close()
                 if out or self.stream.done:
                     return out
                 if self.stream.received > MAX_UNSAID:
-                    raise UpstreamMalformed(f"The upstream sent an answer of over {MAX_UNSAID} bytes.")
+                    raise _too_much()
+            return b""
         except asyncio.CancelledError:
             if self._stop is None or task is None or task.uncancel():
                 raise  # it is the client who left
@@ -183,6 +190,37 @@ class Relay:
             return self.stream.fail(error)
         finally:
             self._waiting = None
+
+    def take_first(self, data: bytes) -> bool:
+        """The tap's bytes until something is said, in the callback in which they arrived."""
+        outlet, body, stream = self._outlet, self._body, self.stream
+        assert outlet is not None
+        assert body is not None
+        if self._stop is not None:
+            return False
+        self._hear_first()
+        out = stream.feed(data)
+        if not out and stream.received > MAX_UNSAID:
+            self.end(_too_much())
+            return False
+        if stream.failure is not None and not self._committed:
+            self.end(None)  # it can still be told by a status
+            return False
+        if not out and not stream.done:
+            return True
+        self._start(outlet, out)
+        self._pump()
+        body.tap(self)
+        if stream.done:
+            self.end(None)
+        elif outlet.full:
+            self._hold()
+        return not (stream.done or self._full)
+
+    def _hear_first(self) -> None:
+        self._heard = True
+        if self.first_byte_after is None:
+            self.first_byte_after = self.now() - self._began
 
     def _start(self, outlet: Outlet, first: bytes) -> None:
         if self._committed:
@@ -200,14 +238,15 @@ class Relay:
     # After it.
 
     def _pumps(self) -> bool:
-        """Whether more can come; if so it is from now on looked after by the sweep, and tapped where that is
-        the way."""
+        """Whether more can come; if so it is from now on looked after by the sweep."""
         if self.stream.done or self._body is None or self._stop is not None:
             return False
+        self._pump()
+        return True
+
+    def _pump(self) -> None:
         self._last_heard = self._last_spoke = self.now()
         self._pumping = True
-        self._tap = self._body.tap(self) if self.use_tap else None
-        return True
 
     async def _loop(self, body: Body | None) -> None:
         assert body is not None
@@ -246,8 +285,7 @@ class Relay:
             return False
         if out:
             self._spoke = True
-            outlet.write(out)
-            if outlet.full:
+            if not outlet.write(out):
                 self._hold()
                 return False
         return True
@@ -295,11 +333,11 @@ class Relay:
             self._spoke, self._last_spoke = False, now
         if broken is not None:
             self.stop(broken)
-        elif self._waiting is not None:
-            self._watch_upstream(now)
         elif self._full and self._outlet is not None:
             self._watch_reader(self._outlet, now)
-        elif self._pumping and now - self._last_heard >= self.patience.idle:
+        elif not self._pumping:
+            self._watch_upstream(now)
+        elif now - self._last_heard >= self.patience.idle:
             self.stop(UpstreamTimeout("The upstream fell silent in the middle of its answer."))
         if self._outlet is not None and not self._full:
             self._keep_alive(self._outlet, now)
@@ -352,3 +390,20 @@ class Relay:
         if self.owner is not None and not self._parted:
             self._parted = True
             self.owner.part()
+
+
+@define(eq=False)
+class _Opening:
+    """The sink until something is said."""
+
+    relay: Relay
+
+    def take(self, data: bytes) -> bool:
+        return self.relay.take_first(data)
+
+    def end(self, error: GatewayError | None) -> None:
+        self.relay.end(error)
+
+
+def _too_much() -> UpstreamMalformed:
+    return UpstreamMalformed(f"The upstream sent an answer of over {MAX_UNSAID} bytes.")

@@ -71,10 +71,8 @@ class Serving:
 
     def cut(self) -> None:
         """Hang up on everybody."""
-        server = None if self._runner is None else self._runner.server
-        for connection in () if server is None else server.connections:
-            if connection.transport is not None:
-                connection.transport.abort()
+        if self._runner is not None:
+            self._runner.cut()
 
     async def stop(self) -> None:
         if self._runner is not None:

@@ -25,9 +25,14 @@ class Slots:
     def waiting(self) -> int:
         return len(self._waiting)
 
+    def take(self) -> bool:
+        """Whether there was a place free."""
+        free = self.taken < self.limit
+        self.taken += free
+        return free
+
     async def acquire(self) -> None:
-        if self.taken < self.limit:
-            self.taken += 1
+        if self.take():
             return
         if len(self._waiting) >= self.max_queue:
             raise RateLimited(

@@ -1,4 +1,4 @@
-"""What all tests share: the four ways in which the gateway can relay."""
+"""What all tests share: the four ways in which the gateway can relay, and no test that a slow machine fails."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from proxy.config import Config, Upstream
 from tests.support.gateway import GatewayThread, config_of
@@ -14,6 +15,9 @@ from tests.support.gateway import GatewayThread, config_of
 WAYS = [(relay, loop) for relay in ("loop", "tap") for loop in ("asyncio", "uvloop")]
 TWO_WAYS = [("loop", "asyncio"), ("tap", "uvloop")]
 """Enough where it matters that both relays and both loops are met, but not which of them together."""
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

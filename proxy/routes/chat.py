@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import cast
 
 from aiohttp import web
 from attrs import frozen
 
+from proxy.asked import Asked
 from proxy.attachments import MARK
 from proxy.gateway import Gateway
 from proxy.headers import AnswerHeaders, harmless
@@ -28,7 +30,13 @@ class Chats:
     headers: AnswerHeaders
 
     async def create(self, request: web.Request) -> web.StreamResponse:
-        raw = await read_body(request, self.gateway.config.limits)
+        return await self._answer(request, await read_body(request, self.gateway.config.limits))
+
+    def create_read(self, asked: web.Request) -> Awaitable[web.StreamResponse]:
+        """The same for a request that came past aiohttp, whose body is there."""
+        return self._answer(asked, cast(Asked, asked).take_body())
+
+    async def _answer(self, request: web.Request, raw: bytes) -> web.StreamResponse:
         prompt = Prompt.from_chat(decode(raw))
         if MARK in raw:
             prompt = await self.gateway.attachments(prompt.model, request.headers).put_in(prompt)

@@ -12,13 +12,13 @@ from aiohttp import web
 
 from proxy.describe import EVENTS, FORM, PAGE, Query, Route, delete, document, get, json_of, named, post
 from proxy.headers import HEADERS
+from proxy.heads import CHAT
 from proxy.keys import GATEWAY
 from proxy.routes import audio, conversations, docs, embeddings, health, models, workflows
 from proxy.routes.chat import Chats
 from proxy.routes.table_files import FILE_ROUTES, FILE_TAGS
 from translators import wirejson
 
-CHAT = "/v1/chat/completions"
 KEPT = "/v1/conversations"
 SESSIONS = "/v1/workflows/sessions"
 

@@ -133,6 +133,9 @@ class ScriptServer:
 
     async def __aenter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        listener.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+        )  # asyncio does so only where it made the socket
         if self._send_buffer is not None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -47,7 +47,7 @@ class LeanWire:
 
     async def send(self, call: Call) -> Answer:
         request = self._request(call)
-        connection = await self._pool.connection()
+        connection = self._pool.idle_one() or await self._pool.new_one()
         incoming = connection.ask(request)
         done = False
         try:

@@ -42,12 +42,15 @@ class Pool:
     _one_gone: asyncio.Event = field(factory=asyncio.Event)
     """Set whenever one of the open ones is gone."""
 
-    async def connection(self) -> Connection:
-        """An idle connection or a new one. Raises UpstreamUnreachable."""
+    def idle_one(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
             if connection.usable:
                 return connection
+        return None
+
+    async def new_one(self) -> Connection:
+        """Raises UpstreamUnreachable."""
         try:
             async with asyncio.timeout(self.connect_timeout):
                 return await self._connect()

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TypeAlias
 
 from attrs import frozen
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from translators.errors import UpstreamMalformed
 
@@ -43,7 +44,7 @@ class _Fault(Exception):
 @frozen
 class Head:
     status: int
-    headers: CIMultiDict[str]
+    headers: CIMultiDictProxy[str]
 
 
 class ResponseParser:
@@ -106,50 +107,25 @@ class ResponseParser:
             return self._fail("its head is too long")
         if end < 0:
             return b""
-        lines, rest = bytes(buffer[:end]).split(b"\r\n"), bytes(buffer[end + 4 :])
+        block, rest = bytes(buffer[:end]), bytes(buffer[end + 4 :])
         buffer.clear()
         try:
-            interim = self._read_head(lines)
+            read = _read(block)
         except _Fault as fault:
             return self._fail(fault)
-        if interim:
-            return self._in_head(rest) if rest else b""
+        if read.head.status < 200:
+            return self._interim_head(read.head.status, rest)
+        self.head, self.keep_alive, self._step, self._left = read.head, read.keep_alive, read.step, read.left
         if self._step is ResponseParser._after:
             self._end(rest)
             return b""
         return self._step(self, rest) if rest else b""
 
-    def _read_head(self, lines: list[bytes]) -> bool:
-        """Whether it is the head of an interim response only."""
-        status, keeps = _status(lines[0])
-        headers = _fields(lines[1:])
-        if status < 200:
-            self._interim += 1
-            if status == 101 or self._interim > MAX_INTERIM:
-                raise _Fault("nobody asked for an interim response")
-            return True
-        self._step = self._body(status, headers)
-        words = {word.strip().lower() for word in ",".join(headers.getall("Connection", ())).split(",")}
-        keeps = "close" not in words and (keeps or "keep-alive" in words)
-        self.head = Head(status, headers)
-        self.keep_alive = keeps and self._step is not ResponseParser._until_close
-        return False
-
-    def _body(self, status: int, headers: CIMultiDict[str]) -> _Step:
-        codings, lengths = headers.getall("Transfer-Encoding", ()), set(headers.getall("Content-Length", ()))
-        if status in _BODILESS:
-            return ResponseParser._after
-        if codings:
-            if lengths or [coding.lower() for coding in codings] != ["chunked"]:
-                raise _Fault("its transfer coding cannot be read")
-            return ResponseParser._in_chunks
-        if not lengths:
-            return ResponseParser._until_close
-        length = lengths.pop()
-        if lengths or not _LENGTH.fullmatch(length):
-            raise _Fault("its length is none")
-        self._left = int(length)
-        return ResponseParser._counted if self._left else ResponseParser._after
+    def _interim_head(self, status: int, rest: bytes) -> bytes:
+        self._interim += 1
+        if status == 101 or self._interim > MAX_INTERIM:
+            return self._fail("nobody asked for an interim response")
+        return self._in_head(rest) if rest else b""
 
     # The body.
 
@@ -167,6 +143,9 @@ class ResponseParser:
         if self._buffer:
             data = bytes(self._buffer) + data
             self._buffer.clear()
+        line_end = data.find(b"\r\n")
+        if _SIZES.get(data[:line_end]) == len(data) - line_end - 4 and data.endswith(b"\r\n"):
+            return data[line_end + 2 : -2]
         pieces: list[bytes] = []
         at, size = 0, len(data)
         while at < size:
@@ -234,6 +213,45 @@ class ResponseParser:
 
 
 _Step: TypeAlias = Callable[[ResponseParser, bytes], bytes]
+
+
+@frozen
+class _Read:
+    """What a head means."""
+
+    head: Head
+    keep_alive: bool
+    step: _Step
+    left: int
+
+
+@lru_cache(maxsize=128)  # under load the heads of an upstream differ by the second
+def _read(block: bytes) -> _Read:
+    lines = block.split(b"\r\n")
+    status, keeps = _status(lines[0])
+    headers = _fields(lines[1:])
+    step, left = _body(status, headers)
+    words = {word.strip().lower() for word in ",".join(headers.getall("Connection", ())).split(",")}
+    keeps = "close" not in words and (keeps or "keep-alive" in words)
+    keeps = keeps and step is not ResponseParser._until_close
+    return _Read(Head(status, CIMultiDictProxy(headers)), keeps, step, left)
+
+
+def _body(status: int, headers: CIMultiDict[str]) -> tuple[_Step, int]:
+    codings, lengths = headers.getall("Transfer-Encoding", ()), set(headers.getall("Content-Length", ()))
+    if status in _BODILESS or status < 200:
+        return ResponseParser._after, 0
+    if codings:
+        if lengths or [coding.lower() for coding in codings] != ["chunked"]:
+            raise _Fault("its transfer coding cannot be read")
+        return ResponseParser._in_chunks, 0
+    if not lengths:
+        return ResponseParser._until_close, 0
+    length = lengths.pop()
+    if lengths or not _LENGTH.fullmatch(length):
+        raise _Fault("its length is none")
+    left = int(length)
+    return (ResponseParser._counted, left) if left else (ResponseParser._after, 0)
 
 
 def _status(line: bytes) -> tuple[int, bool]:

@@ -67,7 +67,7 @@ class QueueBody:
 
 @define(eq=False)
 class TappedBody(QueueBody):
-    """What the test pushes goes straight to the relay, once it has tapped."""
+    """What the test pushes goes straight to the relay, once it has tapped; what is there by then is handed on."""
 
     sink: Sink | None = None
     told: list[str] = field(factory=list)
@@ -78,6 +78,10 @@ class TappedBody(QueueBody):
 
     def pull(self) -> None:
         self.told.append("pull")
+        while not self.pieces.empty():
+            piece = self.pieces.get_nowait()
+            assert isinstance(piece, bytes)
+            self.push(piece)
 
     def stop(self) -> None:
         self.told.append("stop")
@@ -111,10 +115,11 @@ class QueueOutlet:
         self.write(first)
         self.ended = ends
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bool:
         assert not self.ended
         self.said.append(data)
         self.sent += len(data)
+        return not self.full
 
     def end(self, last: bytes) -> None:
         self.write(last)

@@ -1,6 +1,6 @@
 """The error boundary and the listener around handlers that fail in every way a handler can.
 
-Each is reached through the application and through the lane past it: nobody may notice which way it was.
+Each is reached through the application and through the door, past it: nobody may notice which way it was.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from proxy.app import CHAT
+from proxy.heads import CHAT
 from proxy.keys import RECORD
 from proxy.middlewares import boundary, recording
 from proxy.outlet import HttpOutlet
@@ -33,29 +33,42 @@ def log() -> Iterator[LogLines]:
         yield lines
 
 
-@pytest.fixture(params=["application", "lane"])
-def fetch(request: pytest.FixtureRequest) -> Fetch:
+def fetching(door: bool) -> Fetch:
     """What a client gets of a handler behind the given middlewares; the listener stands around them all."""
 
     async def fetch(handler: Callable[[web.Request], Any], *around: Middleware) -> Reply:
-        lane = request.param == "lane"
-
         def ask(port: int) -> Reply:
             with RawClient(port) as client:
-                client.post(b"", path=CHAT if lane else "/")
+                client.post(b"", path=CHAT if door else "/")
                 return client.reply()
 
-        async with listening(handler, *around, lane=lane) as port:
+        async with listening(handler, *around, door=door) as port:
             return await asyncio.to_thread(ask, port)
 
     return fetch
 
 
+@pytest.fixture(params=["application", "door"])
+def fetch(request: pytest.FixtureRequest) -> Fetch:
+    return fetching(request.param == "door")
+
+
+@pytest.fixture
+def by_app() -> Fetch:
+    return fetching(door=False)
+
+
+@pytest.fixture
+def by_door() -> Fetch:
+    return fetching(door=True)
+
+
 def begun(request: web.Request) -> HttpOutlet:
     """An answer that has been begun the way the chat route does it."""
     outlet = HttpOutlet(request, lambda request, told: b"HTTP/1.1 200 OK\r\n")
-    if RECORD in request:
-        request[RECORD].outlet = outlet
+    record = request.get(RECORD)
+    if record is not None:
+        record.outlet = outlet
     outlet.open(b"begun")
     return outlet
 
@@ -161,30 +174,49 @@ async def test_an_answer_that_went_past_aiohttp_is_not_followed_by_another(fetch
     assert (log.requests[0]["status"], log.tracebacks) == (200, [])
 
 
-async def test_a_handler_that_returns_nothing_costs_at_most_one_line_and_no_traceback(fetch, log):
+async def test_a_handler_that_returns_nothing_costs_at_most_one_line_and_no_traceback(by_app, log):
     async def handler(request: web.Request) -> None:
         return None
 
-    reply = await fetch(handler)
+    reply = await by_app(handler)
     assert reply.status == 500
     assert (log.tracebacks, len(log.events) <= 1) == ([], True)
 
 
-async def test_a_failure_outside_of_the_application_takes_our_shape_too(fetch, log):
-    reply = await fetch(raising(KeyError(SECRET)))
+async def test_a_failure_outside_of_the_application_takes_our_shape_too(by_app, log):
+    reply = await by_app(raising(KeyError(SECRET)))
     assert (reply.status, reply.json["error"]["code"]) == (500, "internal_error")
     assert SECRET not in reply.body.decode() + log.text
 
 
 @pytest.mark.parametrize("around", [(), (recording(True),)], ids=["bare", "recorded"])
-async def test_a_failure_outside_of_the_application_after_the_beginning_is_a_cut(fetch, log, around):
+async def test_a_failure_outside_of_the_application_after_the_beginning_is_a_cut(by_app, log, around):
     async def handler(request: web.Request) -> web.StreamResponse:
         begun(request) if around else await begun_by_aiohttp(request)
         raise KeyError(SECRET)
 
-    reply = await fetch(handler, *around)
+    reply = await by_app(handler, *around)
     assert (reply.status, reply.complete) == (200, False)
     assert SECRET not in reply.body.decode() + log.text
+
+
+@pytest.mark.parametrize("around", [(), (recording(True),)], ids=["bare", "recorded"])
+@pytest.mark.parametrize("begins", [False, True])
+async def test_a_failure_behind_the_door_that_nobody_takes_is_a_cut(by_door, log, around, begins):
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if begins:
+            begun(request)
+            await asyncio.sleep(0.02)
+        raise KeyError(SECRET)
+
+    if begins:
+        reply = await by_door(handler, *around)
+        assert (reply.status, reply.complete) == (200, False)
+    else:
+        with pytest.raises((IndexError, ConnectionResetError)):
+            await by_door(handler, *around)
+    assert (SECRET in log.text, log.tracebacks) == (False, [])
+    assert "a connection failed: KeyError" in log.text
 
 
 async def test_lines_can_be_switched_off(fetch, log):

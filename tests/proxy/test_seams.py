@@ -23,7 +23,8 @@ from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import StreamReader
 
 from proxy.app import build_app
-from proxy.listener import NOTSENT_LOWAT, Connection, Runner
+from proxy.door import NOTSENT_LOWAT
+from proxy.listener import Connection, Runner
 from proxy.outlet import HIGH_WATER, Sent
 from proxy.server import loop_factory
 from proxy.simulators.script import (
@@ -372,6 +373,7 @@ def test_accepted_connections_are_ours_and_tuned(loop):
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         _, writer = await asyncio.open_connection(*runner.addresses[0][:2])
+        writer.write(b"GET ")
         async with asyncio.timeout(5):
             while not runner.server.connections:
                 await asyncio.sleep(0.01)

@@ -1,7 +1,7 @@
 """Any handler behind the gateway's own listener, so that what it does can be seen from a socket.
 
-Requests reach it through the application; with ``lane`` set, a POST of a chat completion reaches it through the
-lane past the application, with the same middlewares around it.
+Requests reach it through the application; with ``door`` set, a POST of a chat completion reaches it through the
+door, past aiohttp, with the same middlewares around it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from proxy.app import Lane
 from proxy.config import Config
 from proxy.gateway import Gateway
 from proxy.headers import HEADERS, AnswerHeaders
@@ -26,7 +25,7 @@ Handler = Callable[[web.Request], Awaitable[Any]]
 
 
 @asynccontextmanager
-async def listening(handler: Handler, *around: Middleware, lane: bool = False) -> AsyncIterator[int]:
+async def listening(handler: Handler, *around: Middleware, door: bool = False) -> AsyncIterator[int]:
     """The port on which ``handler`` answers whatever is asked for."""
     config = Config()
     app = web.Application(middlewares=around)
@@ -36,10 +35,8 @@ async def listening(handler: Handler, *around: Middleware, lane: bool = False) -
     for middleware in reversed(around):
         route = partial(middleware, handler=route)
     with pytest.MonkeyPatch.context() as patch:
-        if lane:
-            patch.setattr(
-                "proxy.listener.build_lane", lambda _, by_app, __: Lane(by_app, route, route, app[HEADERS])
-            )
+        if door:
+            patch.setattr("proxy.listener.build_route", lambda _, __: route)
         runner = Runner(app, config)
         await runner.setup()
     try:

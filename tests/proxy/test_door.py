@@ -1,4 +1,4 @@
-"""The lane past the application against the application: nobody who asks may notice which way it was.
+"""The way past the application against the application: nobody who asks may notice which way it was.
 
 The same bytes are sent to the same gateway twice, once with a query, which only the application knows what to do
 with. Status, headers, body, what becomes of the connection and the line in the log have to be the same, but for
@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
 from attrs import evolve, field, frozen
 
-from proxy.app import CHAT, Lane, build_lane
-from proxy.config import Auth, Config, Cors, Secret
-from proxy.headers import AnswerHeaders
+from proxy.config import Auth, Cors, Secret
+from proxy.heads import CHAT
 from proxy.simulators.script import (
     Abort,
     Close,
@@ -214,59 +210,8 @@ def test_both_ways_give_the_same_answer(serve, upstream, name):
         **case.sections,
     )
     with LogLines() as log:
-        by_lane, by_app = (fetch(gateway, case, target, log) for target in (CHAT, CHAT + "?by=app"))
-        assert by_lane == by_app
+        by_door, by_app = (fetch(gateway, case, target, log) for target in (CHAT, CHAT + "?by=app"))
+        assert by_door == by_app
         assert log.tracebacks == []
-    assert by_lane.logged["path"] == CHAT
-    assert dict(by_lane.headers)["server"] == "deltawire"
-
-
-# Who takes which way.
-
-WAYS = [
-    ("POST", CHAT, {}, "lane"),
-    ("POST", CHAT, {"Expect": ""}, "lane"),
-    ("POST", CHAT + "?", {}, "app"),
-    ("POST", CHAT + "/", {}, "app"),
-    ("POST", "/" + CHAT, {}, "app"),
-    ("POST", CHAT.replace("chat", "ch%61t"), {}, "app"),
-    ("POST", "http://test" + CHAT, {}, "app"),
-    ("POST", "/v1/models", {}, "app"),
-    ("GET", CHAT, {}, "app"),
-    ("OPTIONS", CHAT, {}, "app"),
-    ("POST", CHAT, {"Expect": "100-continue"}, "app"),
-    ("GET", "/health", {"Expect": "100-Continue"}, "app"),
-    ("POST", CHAT, {"Expect": "wonders"}, "unmet"),
-    ("POST", CHAT, {"Expect": "100-continue, wonders"}, "unmet"),
-    ("GET", "/nowhere", {"Expect": "wonders"}, "unmet"),
-]
-
-
-@pytest.mark.parametrize(("method", "target", "headers", "taken"), WAYS)
-async def test_only_what_the_lane_knows_takes_it(method, target, headers, taken):
-    async def answer(name: str, request: web.Request) -> web.StreamResponse:
-        return web.Response(text=name)
-
-    ways = (partial(answer, name) for name in ("app", "lane", "unmet"))
-    response = await Lane(*ways, AnswerHeaders(Cors()))(make_mocked_request(method, target, headers=headers))
-    assert response.text == taken
-    assert ("Server" in response.headers) == (taken != "app"), "the application's signals dress its own"
-
-
-def test_the_hot_route_does_take_it(serve, upstream, monkeypatch):
-    """Otherwise the comparison above would compare the application with itself."""
-    asked: list[str] = []
-
-    def watched(app: web.Application, handler: Callable[..., Any], config: Config) -> Lane:
-        async def by_app(request: web.Request) -> web.StreamResponse:
-            asked.append(request.raw_path)
-            return await handler(request)
-
-        return build_lane(app, by_app, config)
-
-    monkeypatch.setattr("proxy.listener.build_lane", watched)
-    gateway = serve(openai_upstream(upstream.url))
-    with LogLines() as log:
-        for target in (CHAT, CHAT + "?by=app", CHAT):
-            assert fetch(gateway, Case(), target, log).status_line == "HTTP/1.1 200 OK"
-    assert [path for path in asked if path != "/livez"] == [CHAT + "?by=app"]
+    assert by_door.logged["path"] == CHAT
+    assert dict(by_door.headers)["server"] == "deltawire"
