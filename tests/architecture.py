@@ -42,9 +42,11 @@ IMPURE_CALLS = {"open", "input", "eval", "exec", "compile", "breakpoint", "__imp
 
 INNER = {
     "wirejson": "",
-    "ids": "",
+    "record": "",
+    "ids": "record",
     "excerpt": "",
-    "template": "",
+    "template": "shortcut",
+    "shortcut": "wirejson",
     "prose": "",
     "sigv4": "",
     "schema_sample": "",
@@ -54,16 +56,16 @@ INNER = {
     "checks": "decode errors",
     "embeddings": "checks errors wirejson",
     "vectors": "embeddings errors",
-    "request": "checks",
+    "request": "checks record",
     "thinking": "events",
     "affinity": "wirejson",
     "generator": "prose schema_sample wirejson",
-    "framing": "errors excerpt framing",
+    "framing": "errors excerpt framing shortcut template",
     "upstreams": (
-        "affinity embeddings errors events excerpt framing generator ids request template thinking upstreams "
-        "vectors wirejson"
+        "affinity embeddings errors events excerpt framing generator ids record request shortcut template thinking "
+        "upstreams vectors wirejson"
     ),
-    "surfaces": "errors events ids surfaces wirejson",
+    "surfaces": "errors events ids shortcut surfaces wirejson",
     "stream": "errors events framing surfaces upstreams",
 }
 """For each module or package of translators, what of translators it may import. Neither of upstreams and
@@ -151,8 +153,9 @@ PER_TOKEN = {
     "translators/upstreams/bedrock_runtime_answer.py": "RuntimeAnswer.translate",
     "translators/upstreams/dify_answer.py": "DifyAnswer.translate",
     "translators/upstreams/coze_framing.py": "CozeEvents._whole CozeEvents._block",
+    "translators/shortcut.py": "Shortcut.read",
     "translators/stream.py": "Stream.feed",
-    "translators/surfaces/chat.py": "Chat.render",
+    "translators/surfaces/chat.py": "Chat.render Chat.words",
     "translators/template.py": "Template.match",
     "translators/upstreams/openai.py": "OpenAI.translate OpenAI._chunk",
 }

@@ -27,6 +27,8 @@ KEEP = 7 * 86400.0
 """Seconds for which a conversation that nobody goes on with is worth remembering."""
 MAX_TOLD = 4 * 1024 * 1024
 """Characters of one answer that are kept; nobody sends a longer one back."""
+SHORT = 256
+"""Characters of a first question that may wait for their digest until the answer is over."""
 
 _LINK = re.compile(r"!?\[[^\[\]]{0,512}\]\(([^()\s]{1,4096})\)")
 _OPEN, _CLOSE = "<think>", "</think>"
@@ -41,6 +43,8 @@ class History:
     """Of the conversation that the question goes on with; empty where it begins one."""
     _asked: bytes
     """The digest of all that, and of the question."""
+    _first: tuple[Sequence[str], Mapping[str, Any]] | None = None
+    """Instead of it the scope and a first question that is short: a digest is made when somebody needs it."""
 
     @classmethod
     def of(cls, messages: Sequence[Mapping[str, Any]], *scope: str) -> History:
@@ -48,6 +52,8 @@ class History:
         *before, last = messages
         if last["role"] != "user":
             return NOTHING
+        if not before and type(last["content"]) is str and len(last["content"]) <= SHORT:
+            return cls("", b"", (scope, last))
         digest = hashlib.sha256(wirejson.dumps(scope)).digest()
         for message in before:
             digest = _and_then(digest, message)
@@ -56,7 +62,11 @@ class History:
 
     def after(self, told: str) -> str:
         """The key under which whoever was told this answer will look; empty if nobody will."""
-        return _key(_and_then(self._asked, {"role": "assistant", "content": told})) if self._asked else ""
+        asked = self._asked
+        if self._first is not None:
+            scope, question = self._first
+            asked = _and_then(hashlib.sha256(wirejson.dumps(scope)).digest(), question)
+        return _key(_and_then(asked, {"role": "assistant", "content": told})) if asked else ""
 
 
 NOTHING = History("", b"")
@@ -111,11 +121,12 @@ def _and_then(digest: bytes, message: Mapping[str, Any]) -> bytes:
 def _turn(message: Mapping[str, Any]) -> bytes:
     role = "system" if message["role"] == "developer" else message["role"]
     content = message.get("content")
-    parts = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
-    text = "\n".join(part["text"] for part in parts if part["type"] == "text")
+    text, others = content or "", []
+    if isinstance(content, list):
+        text = "\n".join(part["text"] for part in content if part["type"] == "text")
+        others = [part for part in content if part["type"] != "text"]
     if role == "assistant":
         text = _LINK.sub(r"\1", _spoken(text)) if "](" in text else _spoken(text)
-    others = [part for part in parts if part["type"] != "text"]
     return wirejson.dumps([role, " ".join(text.split()), others, message.get("tool_calls") or []])
 
 

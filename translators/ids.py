@@ -6,10 +6,10 @@ id factory that come in as arguments, and it never changes: upstream ids do not 
 
 from __future__ import annotations
 
-from attrs import frozen
+from translators.record import record
 
 
-@frozen
+@record
 class Envelope:
     id: str
     created: int

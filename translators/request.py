@@ -4,14 +4,15 @@
 it what every platform needs. Fields are checked by table, with the wording and the ``param`` that OpenAI
 uses, so that SDK users see the messages they know; ``SCHEMA`` tells the same table to the API's description.
 Unknown fields and kinds of content are for the upstream to judge. A null is absence.
+
+Most requests are a model's name and a list of roles and words. That nothing is wrong with those can be seen at a
+look, which is all they get; whatever looks otherwise goes through the table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-
-from attrs import frozen
 
 from translators.checks import MAX_MODEL as MAX_MODEL
 from translators.checks import (
@@ -37,9 +38,13 @@ from translators.checks import (
     wrong,
     wrong_type,
 )
+from translators.record import record
+
+_USUAL = {"model", "messages", "stream", "stream_options"}
+_SPEAKERS = ("user", "assistant", "system", "developer")
 
 
-@frozen
+@record
 class Prompt:
     body: Mapping[str, Any]
     model: str
@@ -48,21 +53,14 @@ class Prompt:
 
     @classmethod
     def from_chat(cls, body: dict[str, Any]) -> Prompt:
-        body = {name: value for name, value in body.items() if value is not None}
-        if "model" not in body:
-            raise no_model("model")
-        if "messages" not in body:
-            raise missing("messages")
-        for name, check in _FIELDS.items():
-            if name in body:
-                check(body[name], name)
-        stream = bool(body.get("stream"))
+        if None in body.values():
+            body = {name: value for name, value in body.items() if value is not None}
+        if not _is_usual(body):
+            _check(body)
         options = body.get("stream_options")
-        if options is not None and not stream:
-            raise wrong(
-                "stream_options", "The 'stream_options' parameter is only allowed when 'stream' is enabled."
-            )
-        return cls(body, body["model"], stream, bool(options and options.get("include_usage")))
+        return cls(
+            body, body["model"], bool(body.get("stream")), bool(options and options.get("include_usage"))
+        )
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -72,6 +70,55 @@ class Prompt:
 
 FORGOTTEN = {stream: Prompt({}, "", stream, include_usage=False) for stream in (True, False)}
 """Stands where a prompt was that is not needed any more, by whether it asked for a stream."""
+
+
+def _is_usual(body: Mapping[str, Any]) -> bool:
+    """Whether it can be seen at a look that nothing is wrong: a no says nothing, a yes is sure."""
+    model, stream, options = body.get("model"), body.get("stream", False), body.get("stream_options")
+    return (
+        body.keys() <= _USUAL
+        and type(model) is str
+        and 0 < len(model) <= MAX_MODEL
+        and model.isprintable()
+        and not model.isspace()
+        and type(stream) is bool
+        and (options is None or (stream and _is_usual_option(options)))
+        and _are_words(body.get("messages"))
+    )
+
+
+def _is_usual_option(options: Any) -> bool:
+    return type(options) is dict and len(options) == 1 and type(options.get("include_usage")) is bool
+
+
+def _are_words(messages: Any) -> bool:
+    """Whether there are some, and each is a role and a text."""
+    if type(messages) is not list or not messages:
+        return False
+    for message in messages:
+        if (
+            type(message) is not dict
+            or len(message) != 2
+            or type(message.get("content")) is not str
+            or message.get("role") not in _SPEAKERS
+        ):
+            return False
+    return True
+
+
+def _check(body: Mapping[str, Any]) -> None:
+    """Raises BadRequest for the first field of the table that is wrong."""
+    if "model" not in body:
+        raise no_model("model")
+    if "messages" not in body:
+        raise missing("messages")
+    for name, check in _FIELDS.items():
+        if name in body:
+            check(body[name], name)
+    if "stream_options" in body and not body.get("stream"):
+        raise wrong(
+            "stream_options", "The 'stream_options' parameter is only allowed when 'stream' is enabled."
+        )
 
 
 _PARTS: dict[str, Check] = {
@@ -175,11 +222,20 @@ def _message(value: Any, param: str) -> None:
     _ROLES[role](value, param)
 
 
+_several = array(_message, "objects", at_least=1)
+
+
+@says(_several.schema)
+def _messages(value: Any, param: str) -> None:
+    if not _are_words(value):
+        _several(value, param)
+
+
 _tool = members({"type": string}, {"function": members({"name": string}, {"parameters": any_object})})
 
 _FIELDS: dict[str, Check] = {
     "model": model_name,
-    "messages": array(_message, "objects", at_least=1),
+    "messages": _messages,
     "stream": boolean,
     "stream_options": members({}, {"include_usage": boolean, "include_obfuscation": boolean}),
     "temperature": number(0, 2),

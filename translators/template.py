@@ -5,22 +5,31 @@ nothing but its text, the bytes before and after that text are remembered; a lat
 around one JSON string means the same with another text, and only the string is parsed. Anything else is
 declined and takes the ordinary way, so the shortcut needs no knowledge of the dialect and cannot change what
 it says.
+
+What stands around the text is lent to the framing, which knows what stands around the frame: of the two a
+shortcut past both is made, and kept as long as the lesson holds.
 """
 
 from __future__ import annotations
 
 import orjson
 
+from translators.shortcut import Shortcut
+
 
 class Template:
-    __slots__ = ("_around", "_key", "_prefix", "_suffix")
+    __slots__ = ("_around", "_key", "_prefix", "_suffix", "event", "met", "shortcut")
 
-    def __init__(self, key: bytes) -> None:
-        """``key`` is the name of the member that holds the text, in its quotes."""
+    def __init__(self, key: bytes, event: bytes | None = None) -> None:
+        """``key`` is the name of the member that holds the text, in its quotes; ``event`` that of the events
+        which the template stands for, if it does not stand for all."""
         self._key = key
+        self.event = event
         self.forget()
 
     def forget(self) -> None:
+        self.shortcut: Shortcut | None = None
+        self.met = False
         self._prefix = b"\0"  # no JSON begins so
         self._suffix = b""
         self._around = -1
@@ -34,7 +43,15 @@ class Template:
             text = orjson.loads(quoted)
         except orjson.JSONDecodeError:
             return None
-        return text if type(text) is str else None
+        if type(text) is not str:
+            return None
+        self.met = True
+        return text
+
+    @property
+    def edges(self) -> tuple[bytes, bytes]:
+        """What stands before and after the letters of the text."""
+        return self._prefix + b'"', b'"' + self._suffix
 
     def learn(self, payload: bytes, text: str) -> None:
         """Remember what stands around ``text``, which is all that ``payload`` says."""

@@ -14,8 +14,9 @@ from moto.core.eventstream import EventStreamEncoder
 from tests.support.aws_frames import block, error, event, exception, frame_of, text
 from tests.support.split import check_every_split, partitions
 from translators.errors import UpstreamIncomplete, UpstreamMalformed
-from translators.framing.aws import AwsEvents
+from translators.framing.aws import AwsEvents, known_lengths, last_frame
 from translators.framing.base import Frame
+from translators.template import Template
 
 CHUNK = bytes.fromhex(
     "000000770000004bcfde7bae"
@@ -257,3 +258,27 @@ def test_the_layout_of_the_tests_is_the_wires() -> None:
     assert error("InternalError", "boom") == ERROR
     assert frame_of(b"") == LEAST
     assert struct.unpack(">I", GOOD[:4]) == (len(GOOD),)
+
+
+def test_the_last_of_the_frames_that_were_read_is_found_again() -> None:
+    headers, sent = GOOD[12:-5], event("trace", b"{}") + GOOD
+    AwsEvents().feed(sent)
+    for data in (GOOD, sent, GOOD + GOOD):
+        assert last_frame(data) == (headers, b"chunk", b"1")
+    odd = frame_of(block([text(":message-type", "sparkle")]), b"x")
+    AwsEvents().feed(odd)
+    for data in (b"", sent[:-1], sent[1:], sent + b"\0", odd, sent + odd):
+        assert last_frame(data) is None
+
+
+def test_lengths_are_known_of_frames_that_were_read() -> None:
+    AwsEvents().feed(GOOD)
+    assert known_lengths(GOOD[:12]) == (len(GOOD), len(GOOD) - 5)
+    with pytest.raises(LookupError):
+        known_lengths(GOOD[:11] + b"\0")
+
+
+def test_frames_alone_do_not_tell_which_of_them_say_words() -> None:
+    framing = AwsEvents()
+    framing.feed(CHUNK)
+    assert framing.shortcut(CHUNK, Template(b'"bytes"')) is None

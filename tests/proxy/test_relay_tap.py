@@ -197,7 +197,7 @@ async def test_a_message_that_ends_before_anything_was_said_is_raised():
 
 
 async def test_a_body_that_breaks_before_anything_was_said_is_raised():
-    bench, body, task = await opening()
+    _, body, task = await opening()
     assert body.sink is not None
     body.sink.end(UpstreamIncomplete("broke off"))
     with pytest.raises(UpstreamIncomplete, match="broke off"):

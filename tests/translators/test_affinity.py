@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from translators.affinity import MAX_TOLD, History, Told
+from translators.affinity import MAX_TOLD, SHORT, History, Told
 
 HI = {"role": "user", "content": "Hi"}
 MORE = {"role": "user", "content": "More"}
@@ -175,3 +175,20 @@ def test_told_too_much() -> None:
     told.replace("y", True)
     assert told.all is None
     assert told.text == ""
+
+
+@pytest.mark.parametrize(
+    "content", ["hi", "h" * SHORT, "h" * (SHORT + 1), [{"type": "text", "text": "hi"}], ""]
+)
+def test_a_first_question_is_found_again_however_long_it_is(content: Any) -> None:
+    asked = {"role": "user", "content": content}
+    history = History.of([asked], "u")
+    assert history.key == ""
+    next_time = [asked, {"role": "assistant", "content": "there"}, {"role": "user", "content": "more"}]
+    assert history.after("there") == History.of(next_time, "u").key != ""
+    assert history.after("there") != History.of(next_time, "other").key
+
+
+def test_a_long_question_is_let_go_at_once() -> None:
+    for content in ("h" * (SHORT + 1), [{"type": "text", "text": "hi"}]):
+        assert History.of([{"role": "user", "content": content}], "u")._first is None

@@ -388,4 +388,4 @@ def test_what_the_platform_says_beyond_the_dialect_stands_at_the_end() -> None:
     hostile = ready()
     hostile.answered({"x-amz-bedrock-agent-session-id": "a\r\nb", "x-amz-bedrock-agent-memory-id": "ä"})
     assert UUID4.fullmatch(hostile.headers["x-session-id"])
-    assert "memory_id" not in hostile._extras
+    assert not hostile._memory

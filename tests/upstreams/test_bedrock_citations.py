@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.upstreams.bedrock_setup import citation, cites, files, heard, message, s3, say
+from tests.upstreams.bedrock_setup import citation, cites, files, heard, message, s3, say, words
+from translators.affinity import Told
 from translators.events import Citation, Finish
 
 
@@ -112,3 +113,9 @@ def test_citations_are_bounded() -> None:
 def test_an_attribution_without_its_shape_says_nothing(attribution: object) -> None:
     assert cited(say("Tea.", attribution=attribution)) == []
     assert message(say("Tea.", attribution=attribution))["content"] == "Tea."
+
+
+def test_an_answer_is_not_put_together_for_chunks_that_cite_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some agents say so with every chunk: the time of an answer would grow with the square of its length."""
+    monkeypatch.setattr(Told, "text", None)
+    assert words(heard(*[say("word ", **cites())] * 3)) == "word word word "

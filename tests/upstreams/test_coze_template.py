@@ -43,7 +43,7 @@ def answer_of(upstream: Coze) -> ChatAnswer:
 
 
 def without(upstream: Coze) -> Coze:
-    answer_of(upstream)._template = Forgetful(b"content")
+    answer_of(upstream).template = Forgetful(b"content")
     answer_of(upstream)._thinking = Forgetful(b"reasoning_content")
     return upstream
 
@@ -192,7 +192,7 @@ def test_coze_shortcut_is_taken() -> None:
     events: list[Event] = []
     [(name, payload)] = upstream.framing().feed(LEARN)
     upstream.translate(name, payload, events.append)
-    template = answer_of(upstream)._template
+    template = answer_of(upstream).template
     [(_, alike)] = upstream.framing().feed(D('"def"'))
     assert template.match(alike) == "def"
     upstream.translate(name, alike, events.append)

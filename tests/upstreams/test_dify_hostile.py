@@ -187,7 +187,7 @@ def test_what_is_kept_in_mind_is_bounded() -> None:
     sent = frames(*events, {**END, "metadata": {"retriever_resources": sources}})
     read = events_of(upstream, [sent])
     kept = upstream._kept
-    for seen in (kept.spoke, kept.cut, kept.tools, kept.shown, kept.forms):
+    for seen in (upstream._spoke, kept.cut, kept.tools, kept.shown, kept.forms):
         assert len(seen) == MAX_KNOWN
     assert sum(type(event) is File for event in read) == MAX_KNOWN
     assert sum(type(event) is Activity and event.kind == "tool" for event in read) == MAX_KNOWN

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from translators.events import Event
+from translators.events import Event, Text
 from translators.ids import Envelope
 from translators.request import Prompt
+from translators.shortcut import spoken
 from translators.stream import Stream
 from translators.surfaces.base import Surface
 from translators.surfaces.chat import Chat
@@ -39,6 +40,10 @@ class Recorder:
 
     def render(self, events: Sequence[Event]) -> bytes:
         self.events += events
+        return b""
+
+    def words(self, texts: list[bytes]) -> bytes:
+        self.events += [Text(spoken([text])) for text in texts]
         return b""
 
     def begin(self) -> bytes:

@@ -22,7 +22,8 @@ from typing import Final, TypeAlias
 from zlib import crc32
 
 from translators.errors import GatewayError, UpstreamIncomplete, UpstreamMalformed
-from translators.framing.base import Frame
+from translators.framing.base import Frame, Reader
+from translators.template import Template
 
 MAX_AWS_FRAME = 8 * 1024 * 1024
 """Twice the bound of other framings: five files of a megabyte come in one event, and in base64."""
@@ -108,6 +109,10 @@ class AwsEvents:
             self.fault = UpstreamIncomplete("The upstream stopped in the middle of an event.")
         return []
 
+    def shortcut(self, data: bytes, template: Template | None) -> Reader | None:
+        """Which frames say words is for a dialect to know."""
+        return None
+
     def _rejoin(self, data: bytes) -> bytes:
         """What waits and ``data``, once they are worth looking at; nothing while they are not."""
         buffer = self._buffer
@@ -132,6 +137,28 @@ class AwsEvents:
 
     def _too_long(self) -> _Fault:
         return _Fault(f"an event of over {self._max_frame} bytes")
+
+
+def known_lengths(prelude: bytes) -> tuple[int, int]:
+    """The length of a frame, and where its payload begins. Raises LookupError if no such frame has been read."""
+    return _preludes[prelude]
+
+
+def last_frame(data: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Headers, name and payload of the last frame of ``data``, if these are whole frames that have just been read.
+
+    None also for a frame that has no name, or headers too long to be kept.
+    """
+    begin, at, size = 0, 0, len(data)
+    payload = _PRELUDE
+    while at < size:
+        lengths = _preludes.get(data[at : at + _PRELUDE])
+        if lengths is None:
+            return None
+        begin, at, payload = at, at + lengths[0], at + lengths[1]
+    headers = data[begin + _PRELUDE : payload]
+    meaning = _blocks.get(headers) if at == size else None
+    return None if meaning is None else (headers, meaning[0], data[payload:-_CHECKSUM])
 
 
 def _read_prelude(prelude: bytes) -> tuple[int, int]:

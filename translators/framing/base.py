@@ -3,6 +3,9 @@
 ``feed`` takes bytes cut anywhere and returns the frames they completed; ``close`` is told that no more
 will come and returns what the last bytes amount to. Neither raises: bytes that cannot be framed set
 ``fault``, after which nothing more is returned, so that what came before the fault is still delivered.
+
+``shortcut`` is asked after a ``feed`` now and then: a reader that may be asked before the next one, and instead of
+it if it can read all of the data. There is none unless that data begins a new event.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 from typing import Protocol, TypeAlias
 
 from translators.errors import GatewayError
+from translators.template import Template
 
 Frame: TypeAlias = tuple[bytes, bytes]
 
@@ -20,6 +24,12 @@ MAX_BODY = 32 * 1024 * 1024
 """The longest whole answer; larger than an event because it may carry images or audio."""
 
 
+class Reader(Protocol):
+    def read(self, data: bytes) -> list[bytes] | None:
+        """The texts of ``data`` as the insides of JSON strings, if it is nothing but frames that say words; each
+        is what ``wirejson.dumps_text`` writes between the quotes, and none is empty. Else None."""
+
+
 class Framing(Protocol):
     @property
     def fault(self) -> GatewayError | None: ...
@@ -27,3 +37,6 @@ class Framing(Protocol):
     def feed(self, data: bytes) -> list[Frame]: ...
 
     def close(self) -> list[Frame]: ...
+
+    def shortcut(self, data: bytes, template: Template | None) -> Reader | None:
+        """How frames like those of ``data``, which was fed last, are read if ``template`` stands for them."""

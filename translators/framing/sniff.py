@@ -13,8 +13,9 @@ from collections.abc import Callable
 
 from translators.errors import GatewayError, UpstreamMalformed
 from translators.excerpt import clean_bytes
-from translators.framing.base import MAX_BODY, MAX_FRAME, Frame, Framing
+from translators.framing.base import MAX_BODY, MAX_FRAME, Frame, Framing, Reader
 from translators.framing.sse import SSE
+from translators.template import Template
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _PAGE = 8 * 1024  # as much of an error page as is worth quoting from
@@ -44,6 +45,9 @@ class Document:
         self._buffer.clear()
         return [(b"", document)] if document and self.fault is None else []
 
+    def shortcut(self, data: bytes, template: Template | None) -> None:
+        """There is one frame only."""
+
 
 class Page:
     """A page meant for people: it is read only to say what was found instead of an answer."""
@@ -66,6 +70,9 @@ class Page:
             self.fault = UpstreamMalformed(f"The upstream answered with a page instead of a stream: {words}")
         return []
 
+    def shortcut(self, data: bytes, template: Template | None) -> None:
+        """There are no frames."""
+
 
 class Sniff:
     __slots__ = ("_chosen", "_held", "_max_body", "_max_frame", "feed")
@@ -83,6 +90,9 @@ class Sniff:
 
     def close(self) -> list[Frame]:
         return [] if self._chosen is None else self._chosen.close()
+
+    def shortcut(self, data: bytes, template: Template | None) -> Reader | None:
+        return None if self._chosen is None else self._chosen.shortcut(data, template)
 
     def _first(self, data: bytes) -> list[Frame]:
         data = self._held + data

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from translators.errors import GatewayError, UpstreamIncomplete, UpstreamMalformed
 from translators.framing.base import MAX_FRAME, Frame
+from translators.shortcut import Shortcut
+from translators.template import Template
 
 _BOM = b"\xef\xbb\xbf"
 _COLON = ord(":")
@@ -67,6 +69,30 @@ class SSE:
         if not any(data for _, data in frames) and not _only_comments(rest):
             self._fail(UpstreamIncomplete("The upstream stopped in the middle of an event."))
         return frames
+
+    def shortcut(self, data: bytes, template: Template | None) -> Shortcut | None:
+        if template is None or not template.met:
+            return None
+        if self._buffer or self._cr or self._fresh or self.fault is not None:
+            return None
+        if template.shortcut is None:
+            template.shortcut = self._shortcut(data, template)
+        return template.shortcut
+
+    def _shortcut(self, data: bytes, template: Template) -> Shortcut | None:
+        """Made like the last event of ``data``, if an event so made is read as it should be."""
+        if _CR in data:
+            return None
+        before, after = template.edges
+        head = b"".join(data[:-2].rpartition(b"\n\n")[2].partition(before)[:2])
+        tail = after + b"\n\n"
+        event = head + b"x" + tail
+        if not head.startswith((b"data:", b"event:")) or len(event) > self._max_frame:
+            return None
+        frames = self._whole(event)
+        if [payload for _, payload in frames] != [before + b"x" + after]:
+            return None
+        return Shortcut(head, tail, self._max_frame) if template.event in (None, frames[0][0]) else None
 
     def _whole(self, whole: bytes) -> list[Frame]:
         """Events with their blank lines. Most streams are bare ``data: `` lines and need no look at each."""

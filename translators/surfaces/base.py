@@ -24,4 +24,7 @@ class Surface(Protocol):
 
     def render(self, events: Sequence[Event]) -> bytes: ...
 
+    def words(self, texts: list[bytes]) -> bytes:
+        """What ``render`` makes of texts, if they are given as the insides of JSON strings."""
+
     def begin(self) -> bytes: ...

@@ -39,6 +39,7 @@ from translators.events import (
     Verbatim,
 )
 from translators.ids import Envelope
+from translators.shortcut import spoken
 from translators.surfaces.chat_parts import annotation, extension, file_link, usage_document
 
 DONE = b"data: [DONE]\n\n"
@@ -53,6 +54,7 @@ def _piece(index: int, delta: dict[str, Any], choice: dict[str, Any] | None = No
 
 _FIRST_ROLE = wirejson.dumps(_piece(0, _ROLE))
 _TEXT_START, _, _TEXT_END = wirejson.dumps(_piece(0, {"content": _MARK})).partition(_MARKED)
+_WORDS_START, _WORDS_END = _TEXT_START + b'"', b'"' + _TEXT_END
 
 
 @define(eq=False)
@@ -91,6 +93,14 @@ class Chat:
             else:
                 out.append(self._on[type(event)](self, event))
         return b"".join(out)
+
+    def words(self, texts: list[bytes]) -> bytes:
+        if not self._speaking:
+            return self.render([Text(spoken([text])) for text in texts])
+        words = texts[0]
+        if len(texts) > 1:
+            words = b"".join((_WORDS_END, self._after, self._before, _WORDS_START)).join(texts)
+        return b"".join((self._before, _WORDS_START, words, _WORDS_END, self._after))
 
     def _opened(self, event: Opened) -> bytes:
         if not self._endings:

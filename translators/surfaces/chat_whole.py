@@ -34,6 +34,7 @@ from translators.events import (
     Verbatim,
 )
 from translators.ids import Envelope
+from translators.shortcut import spoken
 from translators.surfaces.chat_parts import annotation, extension, file_link, usage_document
 
 
@@ -107,6 +108,10 @@ class ChatWhole:
             else:
                 self._on[type(event)](self, event)
         return out
+
+    def words(self, texts: list[bytes]) -> bytes:
+        self._message().say("content", spoken(texts))
+        return b""
 
     def _message(self, index: int = 0) -> _Message:
         return self._messages.setdefault(index, _Message())

@@ -25,6 +25,7 @@ from translators.framing.base import Framing
 from translators.framing.sniff import Sniff
 from translators.ids import Envelope
 from translators.request import Prompt
+from translators.template import Template
 from translators.upstreams.audio import Recording, Speech, Spoken
 from translators.upstreams.check import listed_at
 from translators.upstreams.conversations import Conversations
@@ -161,6 +162,15 @@ class Upstream(ABC):
     @abstractmethod
     def translate(self, name: bytes, payload: bytes, emit: Emit) -> None:
         """Retell one frame. May raise ValueError, LookupError, TypeError or AttributeError on a bad shape."""
+
+    @property
+    def template(self) -> Template | None:
+        """For frames that need not be shown to ``translate``: whatever it matches is one ``Text`` to that, and
+        leaves nothing behind but what ``heard`` does as well."""
+        return None
+
+    def heard(self, texts: list[bytes]) -> None:  # noqa: B027 - most platforms keep nothing of it
+        """These words, the insides of JSON strings, were read and told without ``translate``."""
 
     def eof(self, emit: Emit) -> None:
         """The body ended cleanly. Unless the upstream said that the answer is complete, it is not."""

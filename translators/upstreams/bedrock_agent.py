@@ -15,10 +15,10 @@ kept in mind. Nothing has been done for either.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from translators import affinity, wirejson
 from translators.errors import Forbidden, GatewayError
@@ -50,14 +50,17 @@ class BedrockAgent(BedrockAnswer):
     """The member that holds what is said beside the words."""
 
     _question: Question | None = field(default=None, init=False)
+    """Until it has been taken."""
     _agent: Agent = field(default=Agent("", ""), init=False)
     _streams: bool = field(default=False, init=False)
     """Whether the agent is asked to stream."""
     _history: affinity.History = field(default=affinity.NOTHING, init=False)
     _key: str = field(default="", init=False)
     """Under which the session was found, if it was."""
+    _brought: str = field(default="", init=False)
+    """The digits of the invocation that the request has results for."""
     _invocation: str = field(default="", init=False)
-    _outcomes: list[dict[str, Any]] = field(factory=list, init=False)
+    _outcomes: Sequence[dict[str, Any]] = field(default=(), init=False)
     """Results for the invocation."""
     _head: Mapping[str, str] = field(default=_NO_HEADERS, init=False)
     _stale: bool = field(default=False, init=False)
@@ -75,7 +78,8 @@ class BedrockAgent(BedrockAnswer):
         self._streams = question.extras.get("streamFinalResponse", self.prompt.stream)
         if not question.session and mode in ("auto", "session"):
             self._history = self._said_before()
-        held = results.invocation if results is not None and not question.session else self._session
+        self._brought = results.invocation if results is not None else ""
+        held = self._session if question.session else self._brought or self._session
         place = f"{self._agent.agent_id}/{self._agent.alias_id}/{held}"
         self.turn = Turn(place, self.settings.session_wait, question.session_param)
         looks = results is not None or self._history.key or self._streams
@@ -181,7 +185,7 @@ class BedrockAgent(BedrockAnswer):
             "invocationId": self._invocation,
             "returnControlInvocationResults": self._outcomes,
             "files": [one.document(settings.code_interpreter) for one in question.attachments],
-            "conversationHistory": question.history() if self._tells(question) else {},
+            "conversationHistory": question.history() if self._tells(question) else None,
             "knowledgeBaseConfigurations": self._knowledge(question),
         }
         return {name: value for name, value in found.items() if value}
@@ -209,12 +213,12 @@ class BedrockAgent(BedrockAnswer):
             self._session = session
             self.headers = dict.fromkeys(HEARS, session)
         if MEMORY_ID.fullmatch(memory):
-            self._extras["memory_id"] = memory
+            self._memory = memory
 
     def asked(self) -> None:
-        """What was said may be megabytes, and the answer may take minutes: of it only the digests are needed."""
-        self._question = evolve(self._read(), text="", system="", turns=(), attachments=(), attributes={})
-        self._outcomes = []
+        """What was said may be megabytes, and the answer may take minutes: only digests of it are still needed."""
+        self._question = None
+        self._outcomes = ()
         self._head = _NO_HEADERS
         self.prompt = FORGOTTEN[self.prompt.stream]
 
@@ -238,13 +242,13 @@ class BedrockAgent(BedrockAnswer):
     # After the answer.
 
     def settle(self) -> Plan[None] | None:
-        return None if self._question is None else self._settle(self._question)
+        return None if self.turn is None else self._settle()
 
-    def _settle(self, question: Question) -> Plan[None]:
+    def _settle(self) -> Plan[None]:
         if self._cannot_stream:
             yield Remember(self._whole_key, True, WHOLE_SECONDS)
-        if question.results is not None and self._completed:
-            yield Remember(memory_key(question.results.invocation), None, 0.0)
+        if self._brought and self._completed:
+            yield Remember(memory_key(self._brought), None, 0.0)
         agent = [self._agent.agent_id, self._agent.alias_id]
         for digits, waiting in self._calls.waiting.items():
             entry = {**waiting, "session": self._session, "agent": agent}
@@ -272,6 +276,6 @@ class BedrockAgent(BedrockAnswer):
 
 def uuid4_of(name: str) -> str:
     """A UUID of the kind that chance makes, made of a name that chance has made."""
-    plain = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32]
+    plain = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()
     variant = "89ab"[int(plain[16], 16) % 4]
-    return uuid_shaped(f"{plain[:12]}4{plain[13:16]}{variant}{plain[17:]}")
+    return f"{plain[:8]}-{plain[8:12]}-4{plain[13:16]}-{variant}{plain[17:20]}-{plain[20:32]}"

@@ -7,7 +7,8 @@ says all in one piece, which a stream retells in words; joined they are the piec
 What a trace repeats of the answer is never told beside it: it stands in only where a body ended without an answer.
 
 The usual chunk has one member, and base64 contains no quote: so its text stands between a fixed beginning and its
-last two bytes if there is no quote in between, and nothing has to be parsed.
+last two bytes if there is no quote in between, and nothing has to be parsed. While nothing but words can be meant,
+a read of such chunks is not even cut into frames (``bedrock_words``).
 """
 
 from __future__ import annotations
@@ -23,24 +24,23 @@ from attrs import define, field
 from translators import affinity, wirejson
 from translators.errors import UpstreamFailed
 from translators.events import Emit, File, Finish, FinishReason, Opened, Text, Usage
-from translators.framing.aws import AwsEvents
 from translators.framing.base import Framing
+from translators.shortcut import spoken
+from translators.template import Template
 from translators.upstreams.base import Upstream
 from translators.upstreams.bedrock_citations import Sources
 from translators.upstreams.bedrock_errors import ERROR, EXCEPTION, NO_STREAMING, exception, unmodelled
 from translators.upstreams.bedrock_files import MAX_MADE, link, made
-from translators.upstreams.bedrock_tools import Calls
+from translators.upstreams.bedrock_tools import NO_CALLS, Calls
 from translators.upstreams.bedrock_traces import Steps, is_echo
+from translators.upstreams.bedrock_words import ALIKE, BEGINS, CHUNK, ChunkEvents
 
 MAX_PIECES = 4096
 """Pieces that one chunk is told in; of more words several make a piece."""
 
-_CHUNK = b"chunk"
-_BEGINS = b'{"bytes":"'
-_LENGTH = len(_BEGINS)
+_LENGTH = len(BEGINS)
 _END = ord("}")
 _WORD = re.compile(r"\S+\s*|\s+")
-_UTF8 = codecs.getincrementaldecoder("utf-8")
 _UNBOUNDED = 1 << 62
 _UNKNOWN: dict[str, Usage | None] = {
     "-1": Usage(-1, -1, native={"prompt_tokens": -1, "completion_tokens": -1, "total_tokens": -1}),
@@ -63,14 +63,14 @@ def in_words(text: str) -> list[str]:
 @define(eq=False)
 class BedrockAnswer(Upstream):
     _steps: Steps = field(init=False)
-    _calls: Calls = field(init=False)
-    _sources: Sources = field(factory=Sources, init=False)
+    _calls: Calls = field(default=NO_CALLS, init=False)
+    _sources: Sources | None = field(default=None, init=False)
+    """Made when something is cited."""
     _told: affinity.Told = field(factory=affinity.Told, init=False)
     _short: int = field(init=False)
     """Characters up to which a piece is told as it comes."""
-    _utf8: codecs.IncrementalDecoder = field(factory=lambda: _UTF8("replace"), init=False)
-    _torn: bool = field(default=False, init=False)
-    """Whether a character has begun and not ended."""
+    _torn: bytes = field(default=b"", init=False)
+    """The beginning of a character that has not ended."""
     _speaking: bool = field(default=False, init=False)
     """Whether the last thing that was told was words."""
     _opened: bool = field(default=False, init=False)
@@ -81,19 +81,16 @@ class BedrockAnswer(Upstream):
     """Whether the platform said no."""
     _cannot_stream: bool = field(default=False, init=False)
     """Whether it said no to streaming."""
-    _made: list[File] = field(factory=list, init=False)
+    _made: tuple[File, ...] = field(default=(), init=False)
     _ends: bool = field(default=False, init=False)
     """Whether the session is over with this answer."""
     _session: str = field(default="", init=False)
-    _extras: dict[str, Any] = field(factory=dict, init=False)
+    _memory: str = field(default="", init=False)
+    """What the agent keeps across sessions, by its name."""
 
     @_steps.default
     def _own_steps(self) -> Steps:
         return Steps(self.settings.reasoning, self.settings.custom_traces)
-
-    @_calls.default
-    def _own_calls(self) -> Calls:
-        return Calls(self.settings.qualify_tool_names)
 
     @_short.default
     def _own_short(self) -> int:
@@ -101,13 +98,13 @@ class BedrockAnswer(Upstream):
         return int(self.settings.split_threshold) if splits else _UNBOUNDED
 
     def framing(self) -> Framing:
-        return AwsEvents()
+        return ChunkEvents(self._short)
 
     def translate(self, name: bytes, payload: bytes, emit: Emit) -> None:
         if (
             self._speaking
-            and name == _CHUNK
-            and payload.startswith(_BEGINS)
+            and name == CHUNK
+            and payload.startswith(BEGINS)
             and payload.find(b'"', _LENGTH) == len(payload) - 2
             and payload[-1] == _END
             and not self._torn
@@ -127,8 +124,16 @@ class BedrockAnswer(Upstream):
         if read is not None:
             read(self, name, payload, emit)
 
+    @property
+    def template(self) -> Template | None:
+        """Words after words, with no character between them that has not ended, are nothing but words."""
+        return ALIKE if self._speaking and not self._torn else None
+
+    def heard(self, texts: list[bytes]) -> None:
+        self._told.say(spoken(texts))
+
     def eof(self, emit: Emit) -> None:
-        self._speak(self._utf8.decode(b"", final=True), emit)
+        self._speak(self._torn.decode("utf-8", "replace"), emit)
         steps = self._steps
         if not self._answered and steps.final is not None:
             self._answered = True
@@ -148,12 +153,14 @@ class BedrockAnswer(Upstream):
         if data:
             self._speak(self._decoded(a2b_base64(data, strict_mode=True)), emit)
         if document.get("attribution"):
-            for citation in self._sources.read(document["attribution"], self._told.text):
+            self._sources = self._sources or Sources()
+            for citation in self._sources.read(document["attribution"], self._told):
                 emit(citation)
 
     def _decoded(self, data: bytes) -> str:
-        text = self._utf8.decode(data)
-        self._torn = bool(self._utf8.getstate()[0])
+        data = self._torn + data
+        text, whole = codecs.utf_8_decode(data, "replace", False)
+        self._torn = data[whole:]
         return text
 
     def _speak(self, text: str, emit: Emit) -> None:
@@ -170,6 +177,8 @@ class BedrockAnswer(Upstream):
             self._steps.read(wirejson.loads(payload), emit)
 
     def _return_control(self, name: bytes, payload: bytes, emit: Emit) -> None:
+        if self._calls is NO_CALLS:
+            self._calls = Calls(self.settings.qualify_tool_names)
         for call in self._calls.read(wirejson.loads(payload)):
             self._answered = True
             emit(call)
@@ -181,7 +190,7 @@ class BedrockAnswer(Upstream):
             file = made(told)
             if self._speaking:
                 self._speak("\n\n", emit)
-            self._made.append(file)
+            self._made += (file,)
             self._answered, self._speaking, self._steps.thinks = True, False, False
             self._told.say(link(file))
             emit(file)
@@ -208,17 +217,19 @@ class BedrockAnswer(Upstream):
         return "tool_calls" if self._calls.waiting else "stop"
 
     def _platform(self) -> dict[str, Any]:
-        told: dict[str, Any] = {"session_id": self._session, **self._extras}
+        told: dict[str, Any] = {"session_id": self._session}
+        if self._memory:
+            told["memory_id"] = self._memory
         if self._calls.waiting:
             told["invocation_ids"] = [entry["invocation"] for entry in self._calls.waiting.values()]
         if self._calls.confirmations:
             told["confirmations"] = self._calls.confirmations
-        if self._sources.raw:
+        if self._sources is not None and self._sources.raw:
             told["citations"] = self._sources.raw
         return told
 
     _ON: ClassVar[dict[bytes, _Read]] = {
-        _CHUNK: _chunk,
+        CHUNK: _chunk,
         b"trace": _trace,
         b"returnControl": _return_control,
         b"files": _files,

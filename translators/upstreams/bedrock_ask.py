@@ -15,10 +15,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
-
 from translators import wirejson
 from translators.errors import BadRequest
+from translators.record import record
 from translators.request import Prompt
 from translators.upstreams.bedrock_extras import extras
 from translators.upstreams.bedrock_files import Attachment, attachments
@@ -42,7 +41,7 @@ _IGNORED = (
 _USUAL = ("none", "auto")
 
 
-@frozen
+@record
 class Question:
     text: str
     """What the user says; empty where results are brought, or nothing is said any more."""

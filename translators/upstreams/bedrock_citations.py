@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import define, field
 
+from translators import affinity
 from translators.events import Citation
 
 MAX_CITATIONS = 256
@@ -43,15 +44,15 @@ class Sources:
     """Where the last stretch ended."""
     _told: dict[tuple[str, int, int], None] = field(factory=dict, init=False)
 
-    def read(self, attribution: Any, said: str) -> Iterator[Citation]:
-        """The sources of a chunk; ``said`` is the answer so far."""
+    def read(self, attribution: Any, told: affinity.Told) -> Iterator[Citation]:
+        """The sources of a chunk; ``told`` is the answer so far, put together only where something is cited."""
         for citation in _list(_members(attribution).get("citations")):
             references = _list(_members(citation).get("retrievedReferences"))[:MAX_SOURCES]
             if not references or len(self.raw) >= MAX_CITATIONS:
                 continue
             self.raw.append(citation)
             part = _members(_members(citation.get("generatedResponsePart")).get("textResponsePart"))
-            start, end = self._stretch(part, said)
+            start, end = self._stretch(part, told.text)
             for reference in references:
                 found = _cited(_members(reference), start, end)
                 if found is not None and (found.source, start, end) not in self._told:

@@ -14,13 +14,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from attrs import define
+from attrs import define, field
 
 from translators import wirejson
 from translators.errors import BadRequest
 from translators.upstreams.bedrock_agent import BedrockAgent
 from translators.upstreams.bedrock_ask import Question
 from translators.upstreams.bedrock_names import Agent, quoted
+from translators.upstreams.bedrock_tools import Calls
 from translators.upstreams.plan import Plan
 
 GROUP = "client_tools"
@@ -37,10 +38,16 @@ class InlineAgent(BedrockAgent):
     inline: ClassVar[bool] = True
     state: ClassVar[str] = "inlineSessionState"
 
+    _wanted: int = field(default=0, init=False)
+    """Seconds for which the client wants an idle session kept."""
+
     def prepare(self) -> Plan[None] | None:
         plan = super().prepare()
-        self._calls.types = types_of(self.prompt.body.get("tools", ()))
-        self._instruction(self._read())
+        if types := types_of(self.prompt.body.get("tools", ())):
+            self._calls = Calls(self.settings.qualify_tool_names, types)
+        question = self._read()
+        self._wanted = question.extras.get("idleSessionTTLInSeconds", 0)
+        self._instruction(question)
         functions_of(self.prompt.body)
         return plan
 
@@ -55,9 +62,7 @@ class InlineAgent(BedrockAgent):
     def _ttl(self) -> float:
         """What the service takes of what is configured, unless the client wishes otherwise."""
         least, most = _TTL
-        usual = max(least, min(most, int(self.settings.session_ttl)))
-        wanted: int = self._read().extras.get("idleSessionTTLInSeconds", usual)
-        return wanted
+        return self._wanted or max(least, min(most, int(self.settings.session_ttl)))
 
     def _path(self) -> str:
         return f"agents/{quoted(self._session)}"

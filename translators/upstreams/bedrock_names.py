@@ -14,10 +14,9 @@ from __future__ import annotations
 import re
 from typing import TypeGuard
 
-from attrs import frozen
-
 from translators.errors import GatewayError, NotFound, UpstreamNotReady
 from translators.excerpt import clean
+from translators.record import record
 from translators.upstreams.bedrock_settings import BedrockSettings
 
 _ID = r"([0-9a-zA-Z]{1,10})"
@@ -47,13 +46,13 @@ _VISIBLE = re.compile(r"([!-~]{1,2048})")
 _RESERVED = re.compile(rb"[^A-Za-z0-9_.~-]")
 
 
-@frozen
+@record
 class Agent:
     agent_id: str
     alias_id: str
 
 
-@frozen
+@record
 class Flow:
     flow_id: str
     alias_id: str
@@ -109,6 +108,8 @@ def is_id(value: object) -> TypeGuard[str]:
 
 
 def _named(model: str, spellings: tuple[re.Pattern[str], ...], what: str) -> tuple[str, str] | None:
+    if "/" not in model and not model.startswith("arn:"):
+        return None  # as most names are, and no spelling of ids
     for spelling in spellings:
         if match := spelling.fullmatch(model):
             return match[1], match[2]

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from attrs import define, field
 
+from translators import shortcut
 from translators.errors import UpstreamFailed
 from translators.events import Activity, Emit, FinishReason, Opened, Reasoning, Usage
 from translators.template import Template
@@ -74,7 +75,7 @@ def _words(source: str, rank: int) -> Read:
 
 @define(eq=False)
 class RuntimeAnswer(Sister):
-    _framed: RuntimeFraming = field(factory=RuntimeFraming, init=False)
+    _framed: RuntimeFraming = field(init=False)
     _template: Template = field(default=_UNLIKE, init=False)
     _decoder: codecs.IncrementalDecoder | None = field(default=None, init=False)
     """Of bare text, if that is what comes."""
@@ -100,6 +101,10 @@ class RuntimeAnswer(Sister):
     _reason: FinishReason = field(default="stop", init=False)
     _counted: Usage | None = field(default=None, init=False)
 
+    @_framed.default
+    def _own_framing(self) -> RuntimeFraming:
+        return RuntimeFraming(self._longest)
+
     def translate(self, name: bytes, payload: bytes, emit: Emit) -> None:
         text = self._template.match(payload)
         if text:
@@ -109,6 +114,13 @@ class RuntimeAnswer(Sister):
             self._opened = True
             emit(Opened(conversation=self.headers.get("x-session-id", "")))
         self._FRAMES.get(name, RuntimeAnswer._event)(self, payload, emit)
+
+    @property
+    def template(self) -> Template:
+        return self._template
+
+    def heard(self, texts: list[bytes]) -> None:
+        self._told.say(shortcut.spoken(texts))
 
     def eof(self, emit: Emit) -> None:
         if self._decoder is not None:

@@ -5,7 +5,8 @@ first byte that is not white space decides, because JSON begins with none of the
 begin with; only where that byte can be neither does the type decide again. A document is a frame named
 ``:document``, text one named ``:text`` for every read; events keep their own names.
 
-``feed`` is rebound to the chosen framing's own method, so that the choice costs nothing afterwards.
+``feed`` is rebound to the chosen framing's own method, so that the choice costs nothing afterwards. A text that is
+told in several pieces is not read past its event, so ``Brief`` stands before the reader of the others.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from translators.errors import GatewayError, UpstreamIncomplete
-from translators.framing.base import Frame, Framing
+from translators.framing.base import Frame, Framing, Reader
 from translators.framing.sniff import Document, Page
 from translators.framing.sse import SSE
+from translators.template import Template
 from translators.upstreams.bedrock_runtime_words import NOT_JSON, parsed
 
 DOCUMENT = b":document"
@@ -62,11 +64,28 @@ class Plain:
     def close(self) -> list[Frame]:
         return []
 
+    def shortcut(self, data: bytes, template: Template | None) -> None:
+        """There are no frames."""
+
+
+class Brief:
+    __slots__ = ("_longest", "_reader")
+
+    def __init__(self, reader: Reader, longest: float) -> None:
+        self._reader = reader
+        self._longest = longest
+
+    def read(self, data: bytes) -> list[bytes] | None:
+        texts = self._reader.read(data)
+        return None if texts is None or max(map(len, texts)) > self._longest else texts
+
 
 class RuntimeFraming:
-    __slots__ = ("_chosen", "_held", "content_type", "feed")
+    __slots__ = ("_chosen", "_held", "_longest", "content_type", "feed")
 
-    def __init__(self) -> None:
+    def __init__(self, longest: float) -> None:
+        """``longest``: characters up to which a text is told as it comes."""
+        self._longest = longest
         self.content_type = ""
         """In lower case and without parameters; told before the first bytes come."""
         self._held = b""
@@ -79,6 +98,10 @@ class RuntimeFraming:
 
     def close(self) -> list[Frame]:
         return [] if self._chosen is None else self._chosen.close()
+
+    def shortcut(self, data: bytes, template: Template | None) -> Reader | None:
+        reader = None if self._chosen is None else self._chosen.shortcut(data, template)
+        return None if reader is None else Brief(reader, self._longest)
 
     @property
     def is_json(self) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from attrs import define, field, frozen
 
@@ -105,6 +105,10 @@ class Calls:
         return found
 
 
+NO_CALLS: Final = Calls(False)
+"""Of an answer that has none: most are so."""
+
+
 def _name(kept: Mapping[str, str]) -> str:
     if "function" in kept:
         return kept["function"]
@@ -157,7 +161,10 @@ class Results:
     @classmethod
     def read(cls, messages: Sequence[Mapping[str, Any]]) -> Results | None:
         """None if the request does not end with any. Raises BadRequest."""
-        start = max((n + 1 for n, one in enumerate(messages) if one["role"] == "assistant"), default=0)
+        roles = [one["role"] for one in messages]
+        if "tool" not in roles:
+            return None
+        start = max((n + 1 for n, role in enumerate(roles) if role == "assistant"), default=0)
         tail = [(n, one) for n, one in enumerate(messages) if n >= start and one["role"] in ("tool", "user")]
         told = [(n, one) for n, one in tail if one["role"] == "tool"]
         if not told:

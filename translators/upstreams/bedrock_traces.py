@@ -11,6 +11,7 @@ beginning is enough: the key of the echo stands there and no other does. In a st
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeAlias
 
@@ -27,13 +28,8 @@ _LONGEST = 4000
 """Characters of what a tool was given and gave."""
 _HEAD = 2048
 _ECHO = b'"modelInvocationInput":'
-_TELLING = (
-    b'"modelInvocationOutput":',
-    b'"rationale":',
-    b'"observation":',
-    b'"invocationInput":',
-    b'"guardrailTrace":',
-    b'"failureTrace":',
+_TELLING = re.compile(
+    rb'"(?:modelInvocationOutput|rationale|observation|invocationInput|guardrailTrace|failureTrace)":'
 )
 _BLOCKED = b'"action":"BLOCKED"'
 
@@ -42,7 +38,7 @@ def is_echo(payload: bytes) -> bool:
     if len(payload) <= _HEAD:
         return False  # read as fast as it is looked at
     head = payload[:_HEAD]
-    return _ECHO in head and not any(key in head for key in _TELLING)
+    return _ECHO in head and _TELLING.search(head) is None
 
 
 @define(eq=False)
@@ -79,10 +75,15 @@ class Steps:
                 read(self, _members(step), ours, emit)
 
     def _orchestration(self, step: Mapping[str, Any], ours: bool, emit: Emit) -> None:
-        self._model(step, ours, emit)
-        self._think(_text(_members(step.get("rationale")).get("text")), emit)
-        self._acts(_members(step.get("invocationInput")), emit)
-        self._acted(_members(step.get("observation")), ours, emit)
+        """Of these a step has one."""
+        if "modelInvocationOutput" in step:
+            self._model(step, ours, emit)
+        if "rationale" in step:
+            self._think(_text(_members(step["rationale"]).get("text")), emit)
+        if "invocationInput" in step:
+            self._acts(_members(step["invocationInput"]), emit)
+        if "observation" in step:
+            self._acted(_members(step["observation"]), ours, emit)
 
     def _model(self, step: Mapping[str, Any], ours: bool, emit: Emit) -> None:
         output = _members(step.get("modelInvocationOutput"))

@@ -19,7 +19,9 @@ from translators.errors import GatewayError
 from translators.events import Emit
 from translators.framing.base import Framing
 from translators.request import FORGOTTEN
+from translators.template import Template
 from translators.upstreams.base import Upstream
+from translators.upstreams.coze_answer import ChatAnswer
 from translators.upstreams.coze_ask import refuse_unsupported
 from translators.upstreams.coze_catalog import account, listed_models
 from translators.upstreams.coze_chat import ChatflowRun, ChatRun
@@ -104,6 +106,17 @@ class Coze(Upstream):
         answer = (self._asked or self._begun()).answer
         answer.read(name, payload, emit)
         self.done = answer.done
+
+    @property
+    def template(self) -> Template | None:
+        """Workflows say too little to have one."""
+        answer = (self._asked or self._begun()).answer
+        return answer.template if isinstance(answer, ChatAnswer) else None
+
+    def heard(self, texts: list[bytes]) -> None:
+        answer = (self._asked or self._begun()).answer
+        assert isinstance(answer, ChatAnswer)
+        answer.heard(texts)
 
     def _begun(self) -> Run:
         if self._run is None:

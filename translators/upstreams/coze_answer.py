@@ -35,6 +35,7 @@ from translators.events import (
     Usage,
 )
 from translators.excerpt import clean_bytes
+from translators.shortcut import spoken
 from translators.template import Template
 from translators.upstreams.coze_errors import FILTERED, code_of, coze_error, logid_of
 from translators.upstreams.coze_ids import ToolCallId, told_id
@@ -111,7 +112,7 @@ class ChatAnswer:
     _said: Said = field(init=False)
     _current: Message = field(factory=Message)
     """The message that the template stands for."""
-    _template: Template = field(factory=lambda: Template(b'"content"'))
+    template: Template = field(factory=lambda: Template(b'"content"', DELTA))
     _thinking: Template = _UNLIKE
     """Most bots say nothing to themselves."""
     _platform: Mapping[str, Any] = _NOTHING
@@ -125,7 +126,7 @@ class ChatAnswer:
 
     def read(self, name: bytes, payload: bytes, emit: Emit) -> None:
         if name == DELTA:
-            text = self._template.match(payload)
+            text = self.template.match(payload)
             if text:
                 emit(Text(text))
                 self._said.again(self._current, text)
@@ -134,11 +135,14 @@ class ChatAnswer:
             if text:
                 emit(Reasoning(text))
                 return
-        self._template.forget()
+        self.template.forget()
         self._thinking.forget()
         handler = self._on.get(name)
         if handler is not None and (payload or name in _BARE):
             handler(self, payload, emit)
+
+    def heard(self, texts: list[bytes]) -> None:
+        self._said.again(self._current, spoken(texts))
 
     # How a run begins.
 
@@ -180,7 +184,7 @@ class ChatAnswer:
         if _HALF.search(text + thought):
             return
         if text and not thought:
-            self._template.learn(payload, text)
+            self.template.learn(payload, text)
             self._current = known
         elif thought and not text:
             if self._thinking is _UNLIKE:

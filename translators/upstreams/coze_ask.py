@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from translators import wirejson
 from translators.errors import BadRequest
+from translators.record import record
 from translators.upstreams.coze_ids import is_id
 from translators.upstreams.coze_parts import Element, shown_in, words_of
 from translators.upstreams.coze_settings import CozeSettings
@@ -30,7 +31,7 @@ _PAIRS, _LONGEST_KEY, _LONGEST_VALUE = 16, 64, 512
 _OURS = {"conversation_id", "session_id"}
 
 
-@frozen
+@record
 class Entered:
     """One message for Coze."""
 
@@ -62,10 +63,11 @@ def entered(messages: Sequence[Mapping[str, Any]]) -> list[Entered]:
     for number, message in enumerate(messages):
         role, content = message["role"], message.get("content")
         if role == "user":
-            shown = shown_in(content, f"messages[{number}].content")
+            shown = shown_in(content, f"messages[{number}].content") if type(content) is list else ()
             found.append(Entered("user", words_of(content), shown))
-        elif role == "assistant" and words_of(content):
-            found.append(Entered("assistant", words_of(content)))
+        elif role == "assistant":
+            if text := words_of(content):
+                found.append(Entered("assistant", text))
         elif role in ("tool", "function"):
             found.append(Entered("user", f"Tool result: {words_of(content)}"))
     return found
@@ -86,7 +88,7 @@ def history(messages: Sequence[Mapping[str, Any]], mode: str) -> list[Entered]:
         found[-1] = evolve(found[-1], text="\n\n".join(filter(None, (told, found[-1].text))))
     if not found[-1].says:
         raise BadRequest("The last message is empty.", param="messages", code="invalid_last_message")
-    return [one for one in found if one.says]
+    return [one for one in found if one.text or one.shown]
 
 
 def system_words(messages: Sequence[Mapping[str, Any]]) -> str:
@@ -106,6 +108,8 @@ def since_answer(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
 
 def fitted(found: Sequence[Entered], limit: int) -> list[Entered]:
     """The newest, with words beside everything that is only shown, and no answer without its question."""
+    if len(found) <= limit and all(one.text for one in found):
+        return list(found)
     kept = list(found[-limit:])
     out: list[Entered] = []
     for number, one in enumerate(kept):
@@ -157,6 +161,8 @@ def meta_data(metadata: Mapping[str, Any]) -> dict[str, str]:
 
 def extras(body: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """Coze's own parameters among these names, checked."""
+    if body.keys().isdisjoint(_EXTRAS):
+        return {}
     found: dict[str, Any] = {}
     for name in names:
         value: Any = body.get(name)
@@ -207,8 +213,8 @@ def chat_body(body: Mapping[str, Any], settings: CozeSettings, bot_id: str, user
     told = system_words(body["messages"]) if settings.system == "variable" else ""
     if told:
         own["custom_variables"] = {**own.get("custom_variables", {}), "system_prompt": told}
-    meta = meta_data(body.get("metadata", {}))
-    own |= {"meta_data": meta} if meta else {}
+    if meta := meta_data(body.get("metadata", {})):
+        own["meta_data"] = meta
     return {"bot_id": bot_id, "user_id": user, "auto_save_history": True, **own}
 
 

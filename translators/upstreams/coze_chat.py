@@ -50,7 +50,7 @@ class ChatRun:
     def of(cls, request: Request) -> ChatRun:
         told, route, settings = request.prompt.messages, request.route, request.settings
         passed = request.account.passed
-        outputs = tool_outputs(told)
+        outputs = tool_outputs(told) if told[-1]["role"] == "tool" else None
         if outputs is not None:
             ids = outputs.conversation_id, outputs.chat_id
             return cls(request, ChatAnswer(settings.separator, passed, *ids), outputs, [], {})

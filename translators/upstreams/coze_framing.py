@@ -14,9 +14,10 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from translators.errors import GatewayError
-from translators.framing.base import MAX_FRAME, Frame, Framing
+from translators.framing.base import MAX_FRAME, Frame, Framing, Reader
 from translators.framing.sniff import Document, Page
 from translators.framing.sse import SSE
+from translators.template import Template
 
 _OPENING = re.compile(rb"event: ?([^ \n][^\n]{0,99})\ndata: ?\{")
 _BLANK = b"\xef\xbb\xbf \t\r\n"
@@ -108,6 +109,9 @@ class CozeFraming:
 
     def close(self) -> list[Frame]:
         return [] if self._chosen is None else self._chosen.close()
+
+    def shortcut(self, data: bytes, template: Template | None) -> Reader | None:
+        return None if self._chosen is None else self._chosen.shortcut(data, template)
 
     def _first(self, data: bytes) -> list[Frame]:
         data = self._held + data

@@ -13,7 +13,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any, TypeGuard
 
-from attrs import frozen
+from translators.record import record
 
 _ID = re.compile(r"[0-9]{1,25}", re.ASCII)
 _TOLD = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
@@ -30,7 +30,7 @@ def told_id(value: Any) -> str:
     return text if isinstance(text, str) and _TOLD.fullmatch(text) else ""
 
 
-@frozen
+@record
 class ToolCallId:
     conversation_id: str
     chat_id: str

@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-from attrs import frozen
-
 from translators.errors import BadRequest
+from translators.record import record
 from translators.upstreams.coze_ids import told_id
 from translators.upstreams.plan import Call
 
@@ -27,7 +26,7 @@ _FORMAT = re.compile(r"[a-z0-9]{1,10}", re.ASCII)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
 
 
-@frozen
+@record
 class Upload:
     """A file to hand in before the question can be asked."""
 
@@ -53,7 +52,7 @@ class Upload:
         return Call("POST", "v1/files/upload", body, {"Content-Type": kind, **headers})
 
 
-@frozen
+@record
 class Element:
     """One thing beside the words; exactly one of the three says where it is."""
 
@@ -79,10 +78,8 @@ def words_of(content: Any) -> str:
     return "\n".join(text for text in parts if isinstance(text, str) and text)
 
 
-def shown_in(content: Any, param: str) -> tuple[Element, ...]:
-    """Whatever is not words in a user's message."""
-    if content is None or isinstance(content, str):
-        return ()
+def shown_in(content: Sequence[Mapping[str, Any]], param: str) -> tuple[Element, ...]:
+    """Whatever is not words among the parts of a user's message."""
     elements = []
     for number, part in enumerate(content):
         place = f"{param}[{number}]"

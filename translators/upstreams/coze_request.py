@@ -9,12 +9,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from translators import wirejson
 from translators.errors import UpstreamMalformed
 from translators.events import Emit
 from translators.ids import Envelope
+from translators.record import record
 from translators.request import FORGOTTEN, Prompt
 from translators.upstreams.coze_ask import Entered, user_id
 from translators.upstreams.coze_errors import data_of
@@ -60,7 +61,7 @@ class Run(Asked, Protocol):
         ...
 
 
-@frozen
+@record
 class Account:
     """On whose behalf Coze is called."""
 
@@ -71,7 +72,7 @@ class Account:
     def of(cls, settings: CozeSettings, caller: Caller) -> Account:
         if settings.pass_through and _OWN_KEY.fullmatch(caller.key):
             return cls({"Authorization": f"Bearer {caller.key}"})
-        return cls({})
+        return _GATEWAYS
 
     @property
     def passed(self) -> bool:
@@ -84,7 +85,10 @@ class Account:
         return Call("POST", path, wirejson.dumps(document), self.headers)
 
 
-@frozen
+_GATEWAYS = Account({})
+
+
+@record
 class Request:
     prompt: Prompt
     settings: CozeSettings
@@ -126,4 +130,8 @@ def hand_in(messages: Sequence[Entered], account: Account) -> Plan[dict[str, str
 
 
 def brings_files(messages: Sequence[Entered]) -> bool:
-    return any(one.upload is not None for message in messages for one in message.shown)
+    for message in messages:
+        for one in message.shown:
+            if one.upload is not None:
+                return True
+    return False

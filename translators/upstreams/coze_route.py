@@ -13,9 +13,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from attrs import frozen
-
 from translators.errors import BadRequest
+from translators.record import record
 from translators.upstreams.coze_ids import is_id
 from translators.upstreams.coze_settings import CozeSettings
 from translators.upstreams.plan import Caller
@@ -28,7 +27,7 @@ _LONG = re.compile(r"[0-9]{15,25}", re.ASCII)
 _SESSION = re.compile(r"[\x21-\x7e]{1,128}")
 
 
-@frozen
+@record
 class Route:
     model_type: Literal["chat", "conversation", "workflow"]
     bot_id: str = ""
@@ -52,8 +51,9 @@ def route(model: str, settings: CozeSettings, caller: Caller, body: Mapping[str,
         what, _ = named
         model_type = "workflow" if what == "workflow" else "chat" if model_type == "workflow" else model_type
     ids = {"bot": settings.bot_id, "workflow": settings.workflow_id}
-    ids |= dict((named,)) if named is not None else {}
-    for what in ids:
+    if named is not None:
+        ids[named[0]] = named[1]
+    for what in ids if caller.headers else ():
         ids[what] = _checked(_header(caller, f"x-{what}-id"), f"x-{what}-id", what) or ids[what]
     if model_type == "workflow":
         return _workflow_route(ids, settings, caller, body)
@@ -100,7 +100,7 @@ def _header(caller: Caller, name: str) -> str:
 
 def _own(body: Mapping[str, Any], name: str) -> str:
     """A member of the request's metadata that is ours."""
-    value = body.get("metadata", {}).get(name)
+    value = body["metadata"].get(name) if "metadata" in body else None
     return value.strip() if isinstance(value, str) else ""
 
 
@@ -111,12 +111,12 @@ def _conversation_id(caller: Caller, body: Mapping[str, Any]) -> str:
 
 def _named(model: str, model_type: str) -> tuple[str, str] | None:
     """What a model's name names, and its id."""
-    match = _NAMED.fullmatch(model)
+    match = _NAMED.fullmatch(model) if "/" in model else None
     if match is not None:
         return match[1], _checked(match[2], "model", match[1]) or _refuse("model", match[1])
     if model.startswith("bot-") and is_id(model[4:]):
         return "bot", model[4:]
-    if _LONG.fullmatch(model):
+    if model.isdecimal() and _LONG.fullmatch(model):
         return "workflow" if model_type == "workflow" else "bot", model
     return None
 

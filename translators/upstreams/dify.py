@@ -109,9 +109,10 @@ class Dify(DifyAnswer):
         question = self._read()
         self._conversation = question.conversation
         self._kind = _kind_of(self.settings.mode)
-        uploads = any(isinstance(one, Upload) for one in question.attachments)
-        if not uploads:
-            self._attached = tuple(one.document() for one in question.attachments if isinstance(one, Given))
+        found = question.attachments
+        uploads = bool(found) and any(isinstance(one, Upload) for one in found)
+        if found and not uploads:
+            self._attached = tuple(one.document() for one in found if isinstance(one, Given))
         self._ephemeral = self._is_ephemeral(question)
         found_again = self._kind == "chat" and not question.conversation and not self._ephemeral
         if found_again and self.settings.history == "affinity":
@@ -252,7 +253,7 @@ class Dify(DifyAnswer):
         body["inputs"] = {variable: text, **inputs} if variable else inputs
         return text
 
-    def _system(self, question: Question) -> tuple[dict[str, Any], bool]:
+    def _system(self, question: Question) -> tuple[Mapping[str, Any], bool]:
         """The inputs, and whether system messages are not among them and go before the question."""
         name = self.settings.system_variable
         if self.settings.system == "inputs" and question.system and self._form.has(name):

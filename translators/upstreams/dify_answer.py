@@ -27,6 +27,7 @@ from attrs import define, field
 from translators import wirejson
 from translators.errors import GatewayError
 from translators.events import Activity, Emit, Finish, FinishReason, Opened, Reasoning, Text, Usage
+from translators.shortcut import spoken
 from translators.template import Template
 from translators.upstreams import dify_parts as parts
 from translators.upstreams.base import Upstream
@@ -56,8 +57,6 @@ Read: TypeAlias = Callable[[Any, Mapping[str, Any], bytes, Emit], None]
 class Seen:
     """What a run does beside saying words; most runs do nothing else."""
 
-    spoke: set[str] = field(factory=set)
-    """Nodes whose words were said."""
     cut: set[str] = field(factory=set)
     """Nodes whose model had to stop."""
     tools: dict[str, tuple[str, str]] = field(factory=dict)
@@ -96,6 +95,8 @@ class DifyAnswer(Upstream):
     _failure: GatewayError | None = field(default=None, init=False)
     """Why the run failed, until the platform says it better."""
 
+    _spoke: tuple[str, ...] = field(default=(), init=False)
+    """Nodes whose words were said; mostly there is one."""
     _seen: Seen | None = field(default=None, init=False)
 
     @_words.default
@@ -133,6 +134,13 @@ class DifyAnswer(Upstream):
             read = self._ON.get(str(document.get("event") or "").encode("utf-8", "replace"))
         if read is not None:
             read(self, document, payload, emit)
+
+    @property
+    def template(self) -> Template:
+        return self._template
+
+    def heard(self, texts: list[bytes]) -> None:
+        self._words.told.say(spoken(texts))
 
     def eof(self, emit: Emit) -> None:
         if self._failure is not None:
@@ -202,8 +210,8 @@ class DifyAnswer(Upstream):
             self._source = source
             self._words.part(emit)
             node = source[0] if isinstance(source, list) and source else None
-            if isinstance(node, str) and len(self._kept.spoke) < MAX_KNOWN:
-                self._kept.spoke.add(node)
+            if isinstance(node, str) and len(self._spoke) < MAX_KNOWN and node not in self._spoke:
+                self._spoke = (*self._spoke, node)
         if not text:
             return False
         if not isinstance(text, str):
@@ -400,16 +408,19 @@ class DifyAnswer(Upstream):
             usage = Usage(0, self._total)
         if usage is not None:
             emit(usage)
-        platform = {**self._ids, **self._kept.extras}
-        if self._kept.forms:
-            platform["human_input"] = list(self._kept.forms.values())
+        platform: dict[str, Any] = {**self._ids}
+        if self._seen is not None:
+            platform |= self._seen.extras
+            if self._seen.forms:
+                platform["human_input"] = list(self._seen.forms.values())
         self.done = self._over = self._completed = True
         emit(Finish(self._reason(), platform or None))
 
     def _reason(self) -> FinishReason:
         if self._filtered:
             return "content_filter"
-        return "length" if self._kept.spoke & self._kept.cut else "stop"
+        cut = self._seen is not None and not self._seen.cut.isdisjoint(self._spoke)
+        return "length" if cut else "stop"
 
     _ON: ClassVar[dict[bytes, Read]] = {
         b"message": _message,

@@ -6,7 +6,8 @@ question as a transcript. Parameters of the model are the app's own business: th
 mode, and refused always where ignoring them would give another kind of answer than the one asked for.
 
 Beside the OpenAI fields a client may send Dify's own: ``conversation_id``, ``inputs``, ``files`` and
-``workflow_id``, the first two also as ``metadata``.
+``workflow_id``, the first two also as ``metadata``. Most send nothing but messages, so whether there is anything
+else to look at is asked once.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
-
-from attrs import frozen
 
 from translators import wirejson
 from translators.errors import BadRequest, Unauthenticated
+from translators.record import record
 from translators.request import Prompt
 from translators.upstreams.dify_files import MAX_FILES, Attachment, attachments
 from translators.upstreams.dify_settings import DifySettings
@@ -38,9 +39,16 @@ _IGNORED = (
     *("store", "tools", "functions", "parallel_tool_calls", "response_format", "modalities", "audio"),
     *("prediction", "web_search_options"),
 )
+_REFUSED = ("n", "logprobs", "tool_choice", "function_call")
+_OWN = ("conversation_id", "inputs", "files", "workflow_id", "metadata")
+_MEANT = frozenset((*_REFUSED, *_OWN))
+"""Fields beside the messages and the user that mean something to every app."""
+
+_NO_HEADERS: Mapping[str, str] = {}
+_KNOWN_OWNERS = 1024
 
 
-@frozen
+@record
 class Question:
     system: str
     turns: tuple[str, ...]
@@ -50,44 +58,51 @@ class Question:
     goes_on: bool
     """Whether there is anything before the last user message."""
     attachments: tuple[Attachment, ...]
-    inputs: dict[str, Any]
-    files: tuple[dict[str, Any], ...]
-    conversation: str
-    workflow: str
     user: str
+    conversation: str
+    inputs: Mapping[str, Any] = {}
+    files: tuple[dict[str, Any], ...] = ()
+    workflow: str = ""
 
     @classmethod
     def read(cls, prompt: Prompt, settings: DifySettings, caller: Caller) -> Question:
         """Raises BadRequest for what cannot be asked."""
-        body = prompt.body
-        _refuse_unsupported(body, settings)
-        messages = prompt.messages
-        system = [_text(message) for message in messages if message["role"] in ("system", "developer")]
-        spoken = [message for message in messages if message["role"] in _NAMES]
-        turns = tuple(f"{_NAMES[message['role']]}: {text}" for message in spoken if (text := _text(message)))
+        body, messages = prompt.body, prompt.messages
+        meant = not body.keys().isdisjoint(_MEANT)
+        if meant or settings.strict:
+            _refuse_unsupported(body, settings)
+        system: list[str] = []
+        turns: list[str] = []
+        spoken, text = 0, ""
+        for message in messages:
+            name = _NAMES.get(message["role"])
+            text = _text(message)
+            if name is None:
+                system.append(text)
+            else:
+                spoken += 1
+                if text:
+                    turns.append(f"{name}: {text}")
         last = messages[-1]
         asks = last["role"] == "user"
-        text = _text(last) if asks else ""
-        found = attachments(last, f"messages[{len(messages) - 1}]") if asks else []
-        inputs = _inputs(body)
+        text = text if asks else ""
+        shows = asks and type(last["content"]) is list
+        found = tuple(attachments(last, f"messages[{len(messages) - 1}]")) if shows else ()
+        inputs = _inputs(body) if meant else {}
         if not (text if asks else turns) and not found and not inputs:
             raise BadRequest(
                 "The last user message is empty: a Dify app needs a question.",
                 param="messages",
                 code="invalid_value",
             )
-        return cls(
-            system="\n\n".join(filter(None, system)),
-            turns=turns,
-            text=text,
-            goes_on=len(spoken) > 1,
-            attachments=tuple(found),
-            inputs={**{name: body[name] for name in settings.forward if name in body}, **inputs},
-            files=_files(body),
-            conversation=_conversation(body, caller),
-            workflow=_id(body, "workflow_id"),
-            user=user_of(body, settings, caller),
-        )
+        if settings.forward:
+            inputs = {**{name: body[name] for name in settings.forward if name in body}, **inputs}
+        words = "\n\n".join(filter(None, system)) if system else ""
+        files = _files(body) if meant else ()
+        conversation = _conversation(body, caller) if meant else _id(caller.headers, "x-conversation-id")
+        workflow = _id(body, "workflow_id") if meant else ""
+        user = user_of(body, settings, caller)
+        return cls(words, tuple(turns), text, spoken > 1, found, user, conversation, inputs, files, workflow)
 
     def fresh(self, with_turns: bool, with_system: bool) -> str:
         """The question to somebody who knows nothing of what was said before."""
@@ -131,6 +146,8 @@ def _means_nothing(name: str, value: Any) -> bool:
 
 def _text(message: Mapping[str, Any]) -> str:
     content = message.get("content")
+    if type(content) is str and "tool_calls" not in message:
+        return content.strip()
     if isinstance(content, list):
         content = "\n".join(part["text"] for part in content if part["type"] == "text")
     words = [content or ""]
@@ -194,7 +211,12 @@ def user_of(body: Mapping[str, Any], settings: DifySettings, caller: Caller) -> 
             return value if len(value) <= _LONGEST_USER else f"user-{_digest(value)}"
     if settings.user:
         return settings.user
-    return f"gw-{_digest(caller.owner)}" if caller.owner else "gw-anonymous"
+    return _named(caller.owner) if caller.owner else "gw-anonymous"
+
+
+@lru_cache(_KNOWN_OWNERS)
+def _named(owner: str) -> str:
+    return f"gw-{_digest(owner)}"
 
 
 def authorization(caller: Caller) -> Mapping[str, str]:
@@ -203,7 +225,7 @@ def authorization(caller: Caller) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {caller.key}"}
     if caller.passed_on:
         raise Unauthenticated("Send the API key of a Dify app as the bearer token.")
-    return {}
+    return _NO_HEADERS
 
 
 def _digest(text: str) -> str:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import frozen
-
 from translators import wirejson
 from translators.errors import BadRequest
+from translators.record import record
 
 _TEXTS = ("text-input", "paragraph")
 _FILES = ("file", "file-list")
@@ -19,7 +18,7 @@ _USUAL = ("query", "input", "text", "question", "prompt")
 _MAX_VARIABLES = 200
 
 
-@frozen
+@record
 class Form:
     variables: tuple[tuple[str, str], ...] = ()
     """The kind and the name of each."""

@@ -95,6 +95,10 @@ class OpenAI(Upstream):
         elif payload:  # an event without data is how some servers show that they are there
             self._chunk(payload, emit)
 
+    @property
+    def template(self) -> Template:
+        return self._template
+
     def eof(self, emit: Emit) -> None:
         if self._choices and all(choice.finish for choice in self._choices.values()):
             self._complete(emit)

@@ -13,8 +13,10 @@ from typing import Any, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
+from translators.record import record
 
-@frozen
+
+@record
 class Call:
     """One HTTP request to the upstream's base address."""
 
@@ -37,7 +39,7 @@ class Script:
     steps: Iterator[tuple[float, bytes]]
 
 
-@frozen
+@record
 class Reply:
     """What a ``Call`` brought, whatever its status."""
 
@@ -50,7 +52,7 @@ def _succeeded(reply: Reply) -> bool:
     return 200 <= reply.status < 300
 
 
-@frozen
+@record
 class Cached:
     """A call whose good reply may serve again: for the same upstream, credential and key, so long.
 
@@ -71,14 +73,14 @@ class Pause:
     seconds: float
 
 
-@frozen
+@record
 class Recall:
     """Brings what was remembered under this key for this upstream and this caller, or None."""
 
     key: str
 
 
-@frozen
+@record
 class Remember:
     """Keep a JSON value, or with None forget it; brings nothing."""
 
@@ -106,7 +108,7 @@ Plan: TypeAlias = Generator[Step, Any, _T]
 """A call brings a ``Reply``, or raises the ``GatewayError`` that says why there is none."""
 
 
-@frozen
+@record
 class Caller:
     """Who asks, as far as a platform needs to know."""
 

@@ -1,0 +1,356 @@
+"""Chunks of words that are read by the run: what is read so, what is declined, and that nobody can tell.
+
+The law compares every answer with the same answer told without a shortcut, over frames of all kinds, right and
+wrong, however the bytes were cut.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import translators.stream
+from tests.support import aws_frames
+from tests.support.split import cut_at
+from tests.upstreams.bedrock_setup import (
+    Platform,
+    agent,
+    citation,
+    cites,
+    contents,
+    exception,
+    files,
+    rationale,
+    ready,
+    s3,
+    say,
+    streamed,
+    whole,
+)
+from tests.wires.reader import told
+from translators import wirejson
+from translators.framing import aws
+from translators.framing.aws import AwsEvents
+from translators.stream import Stream
+from translators.upstreams import bedrock_words
+from translators.upstreams.bedrock_words import ALIKE, LONGEST, ChunkEvents, Words
+
+
+@pytest.fixture(autouse=True, scope="module")
+def impatient() -> Iterator[None]:
+    """Every frame of words is worth a shortcut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(translators.stream, "MANY", 1)
+        yield
+
+
+WORD = say("word")
+SHORT = 64
+
+
+def payload(inside: bytes, name: str = "chunk", *more: aws_frames.Header) -> bytes:
+    return aws_frames.event(name, inside, *more)
+
+
+def reader_after(*frames: bytes, short: int = SHORT) -> Words:
+    """What reads frames that these have taught it."""
+    for frame in frames:
+        ChunkEvents(short).feed(frame)
+    framing = ChunkEvents(short)
+    reader = framing.shortcut(WORD, ALIKE) if framing.feed(WORD) else None
+    assert reader is not None
+    return reader
+
+
+def broken(frame: bytes, place: int) -> bytes:
+    return frame[:place] + bytes([frame[place] ^ 1]) + frame[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "w",
+        " tokens",
+        "x" * 60,
+        "\x7f~ !",
+        '"',
+        "\\",
+        "a\nb\tc\0",
+        "数据流",
+        "„Grüße“ 🙂",
+        "\x80\x85\xbf",
+        "\u2027\u2028\u202a",
+        "\u2029",
+        "\ufeff",
+        "é" * 20,
+        "</script>",
+    ],
+)
+def test_a_chunk_of_words_is_read_as_it_would_be_written(text: str) -> None:
+    frame = say(text)
+    reader = reader_after(frame)
+    inside = wirejson.dumps_text(text)[1:-1]
+    assert reader.read(frame) == [inside]
+    assert reader.read(WORD + frame + frame) == [b"word", inside, inside]
+
+
+NOT_READ: list[tuple[str, bytes]] = [
+    ("nothing", b""),
+    ("half a frame", WORD[:-1]),
+    ("a frame and a half", WORD + WORD[:40]),
+    ("the middle of a frame", WORD[5:]),
+    ("a checksum that is wrong", broken(WORD, len(WORD) - 1)),
+    ("a text that is not what was summed", broken(WORD, len(WORD) - 8)),
+    ("a prelude whose checksum is wrong", broken(WORD, 11)),
+    ("a length that is wrong", broken(WORD, 3)),
+    ("headers that are not what was summed", broken(WORD, 30)),
+    ("other headers", payload(b'{"bytes":"d29yZA=="}', "chunk", aws_frames.text("more", "m"))),
+    ("headers that end elsewhere", aws_frames.frame_of(WORD[12:-24], WORD[-24:-4], length=len(WORD) - 16)),
+    ("another event", payload(b'{"bytes":"d29yZA=="}', "trace")),
+    ("an exception", exception("throttlingException", "slow down")),
+    ("no text", payload(b'{"bytes":""}')),
+    ("no member", payload(b"{}")),
+    ("a sibling after it", say("word", p="abcd")),
+    ("a sibling before it", payload(b'{"p":"abcd","bytes":"d29yZA=="}')),
+    ("an attribution", say("word", **cites(citation("word", s3("s3://b/k"))))),
+    ("white space", payload(b'{"bytes": "d29yZA=="}')),
+    ("white space at the end", payload(b'{"bytes":"d29yZA=="} ')),
+    ("an escape", payload(b'{"bytes":"d29y\\u005aA=="}')),
+    ("no quote at the end", payload(b'{"bytes":"d29yZA==}')),
+    ("no end", payload(b'{"bytes":"d29yZA==')),
+    ("no end, and base64 that seems whole", payload(b'{"bytes":"QUJD+AQQ==')),
+    ("base64 without its padding", payload(b'{"bytes":"d29yZA"}')),
+    ("base64 with more padding", payload(b'{"bytes":"d29yZA===="}')),
+    ("a byte that is not of base64", payload(b'{"bytes":"d29y ZA="}')),
+    ("base64 for the web", payload(b'{"bytes":"__-_"}')),
+    ("half a character", say("é".encode()[:1])),
+    ("the other half", say("é".encode()[1:])),
+    ("half a surrogate pair", say("\ud83d".encode("utf-8", "surrogatepass"))),
+    ("words that are told in pieces", say("w" * (SHORT + 3))),
+]
+
+
+@pytest.mark.parametrize(("what", "data"), NOT_READ, ids=[what for what, _ in NOT_READ])
+@pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
+def test_what_is_not_words_alone_is_declined(what: str, data: bytes, known: bool) -> None:
+    reader = reader_after(*([data] if known else []))
+    assert reader.read(data) is None
+    assert reader.read(WORD + data) is None or not data
+    assert reader.read(data + WORD) is None or not data
+    assert reader.read(WORD + WORD) == [b"word", b"word"]
+
+
+def test_a_length_that_was_never_read_is_declined_until_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aws, "_preludes", {})
+    monkeypatch.setattr(bedrock_words, "_readers", {})
+    reader, frame = reader_after(), say("another length")
+    assert reader.read(frame) is None
+    AwsEvents().feed(frame)
+    assert reader.read(frame) == [b"another length"]
+
+
+@pytest.mark.parametrize("short", [SHORT, 10 * LONGEST])
+def test_a_text_is_read_up_to_the_length_that_is_told_as_it_comes(short: int) -> None:
+    longest = min(short, LONGEST) // 3 * 3  # as far as base64 tells the length
+    reader = reader_after(say("w" * longest), say("w" * (longest + 3)), short=short)
+    assert reader.read(say("w" * longest)) == [b"w" * longest]
+    assert reader.read(say("w" * (longest + 3))) is None
+
+
+def test_streams_whose_frames_have_the_same_headers_share_a_reader() -> None:
+    assert reader_after() is reader_after()
+    assert reader_after(short=50) is not reader_after()
+
+
+def test_readers_and_heads_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bedrock_words, "_KEPT_READERS", 2)
+    monkeypatch.setattr(bedrock_words, "_KEPT_HEADS", 2)
+    monkeypatch.setattr(bedrock_words, "_readers", {})
+    for short in range(40, 46):
+        reader = reader_after(short=short)
+        assert len(bedrock_words._readers) <= 2
+        for text in ("w", "words", "words, words", "words"):
+            AwsEvents().feed(say(text))
+            assert reader.read(say(text)) == [text.encode()]
+            assert len(reader._heads) <= 2
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        rationale("Hm."),
+        payload(b'{"bytes":"d29yZA=="}', "trace"),
+        payload(b'{"attribution":{},"bytes":"d29yZA=="}'),
+        WORD + b"\0",
+        payload(b'{"bytes":"d29yZA=="}', "chunk", aws_frames.text("m", "m" * 300)),
+        aws_frames.frame_of(aws_frames.block([aws_frames.text(":message-type", "sparkle")]), b"x"),
+        b"",
+        WORD[8:],
+    ],
+)
+def test_no_shortcut_leads_from_what_is_no_chunk_of_words(last: bytes) -> None:
+    framing = ChunkEvents(SHORT)
+    framing.feed(last)
+    assert framing.shortcut(last, ALIKE) is None
+
+
+def test_a_shortcut_is_found_once_and_serves_where_frames_begin() -> None:
+    framing = ChunkEvents(SHORT)
+    framing.feed(WORD)
+    assert framing.shortcut(WORD, None) is None
+    found = framing.shortcut(WORD, ALIKE)
+    assert found is not None
+    framing.feed(rationale("Hm."))
+    assert framing.shortcut(rationale("Hm."), ALIKE) is found
+    framing.feed(WORD[:50])
+    assert framing.shortcut(WORD[:50], ALIKE) is None
+    framing.feed(WORD[50:])
+    assert framing.shortcut(WORD[50:], ALIKE) is found
+
+
+def test_no_shortcut_leads_from_within_a_frame_or_from_a_fault() -> None:
+    framing = ChunkEvents(SHORT)
+    framing.feed(WORD)
+    holds = payload(WORD)
+    before = holds.index(WORD, 1)
+    for part in (holds[:before], WORD):
+        framing.feed(part)
+        assert framing.shortcut(WORD, ALIKE) is None, "it is not a frame but the text of one"
+    framing.feed(holds[before + len(WORD) :])
+    assert framing.shortcut(WORD, ALIKE) is not None
+    framing.feed(broken(WORD, len(WORD) - 1))
+    assert framing.fault is not None
+    assert framing.shortcut(WORD, ALIKE) is None
+
+
+# Streams.
+
+
+class Blind(ChunkEvents):
+    """Knows no shortcut."""
+
+    __slots__ = ()
+
+    def shortcut(self, data: bytes, template: Any) -> None:
+        return None
+
+
+def outcome(stream: Stream, parts: list[bytes]) -> list[Any]:
+    platform, upstream = Platform(), stream.upstream
+    out = [stream.feed(part) for part in parts]
+    state = [upstream._told.all, upstream._told.text, upstream._speaking, upstream._torn]  # type: ignore[attr-defined]
+    end = stream.close()
+    platform.carry_out(upstream.settle())
+    failure = stream.failure
+    error = None if failure is None else (type(failure), failure.message, failure.detail)
+    return [b"".join(out), state, end, stream.done, stream.received, error, platform.memory]
+
+
+def blind(stream: Stream) -> Stream:
+    framing = stream.framing
+    assert isinstance(framing, ChunkEvents)
+    return Stream(Blind(framing._short), stream.upstream, stream.surface)
+
+
+USUAL = ["word", " tokens", 'a "b"\n', "数据", "🙂", "\u2028", "x" * 70, "x " * 40, "é" * 33, "w" * LONGEST]
+TEXTS = (st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(USUAL)).map(str.encode)
+WORDS = TEXTS.map(say)
+TORN = st.tuples(TEXTS, st.integers(0, 12)).map(
+    lambda pair: say(pair[0][: pair[1]]) + say(pair[0][pair[1] :])
+)
+HOSTILE = st.one_of(
+    st.sampled_from([data for _, data in NOT_READ]),
+    st.binary(max_size=12).map(say),
+    st.text('QUJDA+/=\\" ', max_size=12).map(lambda code: payload(b'{"bytes":"%b"}' % code.encode())),
+    st.binary(max_size=20).map(payload),
+    st.tuples(WORDS, st.integers(0, 60)).map(lambda pair: broken(pair[0], pair[1] % len(pair[0]))),
+    st.just(files({"name": "f", "type": "text/plain", "bytes": b64encode(b"x").decode()})),
+    st.just(rationale("Hm.")),
+    st.just(say("word", **cites(citation("word", s3("s3://b/k"))))),
+)
+FRAMES = st.lists(st.one_of(WORDS, WORDS, WORDS, WORDS, TORN, HOSTILE), max_size=14)
+
+
+@st.composite
+def parts(draw: st.DrawFn) -> list[bytes]:
+    """Reads of an answer: of one frame, of several, now and then cut anywhere."""
+    sent = draw(FRAMES)
+    edges = [sum(map(len, sent[:number])) for number in range(len(sent) + 1)]
+    places = [edge for edge in edges if draw(st.booleans()) or draw(st.booleans())]
+    places += draw(st.one_of(st.just([]), st.lists(st.integers(0, edges[-1]), max_size=3)))
+    return cut_at(b"".join(sent), sorted(places))
+
+
+@settings(max_examples=300, deadline=None)
+@given(parts(), st.sampled_from(["words", "off"]), st.booleans())
+def test_nobody_can_tell_a_shortcut_from_the_ordinary_road(
+    parts: list[bytes], split: str, streams: bool
+) -> None:
+    make = streamed if streams else whole
+    ordinary = outcome(blind(make(ready(streams, split=split))), parts)
+    assert outcome(make(ready(streams, split=split)), parts) == ordinary
+    assert outcome(make(ready(streams, split=split)), parts) == ordinary, "with all lengths known"
+
+
+def test_words_are_read_past_translate(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = streamed()
+    out = stream.feed(WORD + say(" more"))
+    monkeypatch.setattr(type(stream.upstream), "translate", None)
+    out += stream.feed(WORD) + stream.feed(say(" more") + WORD)
+    assert contents(out) == ["word", " more", "word", " more", "word"]
+    assert stream.upstream._told.text == "word moreword moreword"  # type: ignore[attr-defined]
+
+
+def test_what_was_read_so_is_known_to_the_next_question_and_to_citations() -> None:
+    platform = Platform()
+    first = agent({"stream": True})
+    platform.ask(first)
+    first.asked()
+    stream = streamed(first)
+    for frame in (WORD, WORD, say(" is out"), say(" is out"), say("."), say(".")):
+        stream.feed(frame)
+    out = stream.feed(say("", **cites(citation(" is out is", s3("s3://b/k")))))
+    [note] = json.loads(out.removeprefix(b"data: "))["choices"][0]["delta"]["annotations"]
+    assert (note["url_citation"]["start_index"], note["url_citation"]["end_index"]) == (8, 18)
+    stream.close()
+    platform.carry_out(first.settle())
+    said = {"role": "assistant", "content": "wordword is out is out.."}
+    messages = [{"role": "user", "content": "hi"}, said, {"role": "user", "content": "and?"}]
+    second = agent({"stream": True, "messages": messages})
+    assert "conversationHistory" not in json.dumps(platform.ask(second))
+
+
+def test_bytes_are_counted_and_nothing_is_said_after_the_end() -> None:
+    stream = streamed()
+    for _ in range(3):
+        stream.feed(WORD)
+    assert stream.received == 3 * len(WORD)
+    assert b"[DONE]" in told(stream, [])
+    assert stream.feed(WORD) == b""
+
+
+def test_nothing_is_read_past_a_character_that_has_begun() -> None:
+    stream = streamed()
+    parts = [WORD, WORD, say("é".encode()[:1]), WORD, WORD, WORD]
+    assert contents(b"".join(map(stream.feed, parts))) == ["word", "word", "\ufffdword", "word", "word"]
+
+
+def test_words_after_a_file_are_parted_from_the_next_file() -> None:
+    made = files({"name": "f", "type": "text/plain", "bytes": b64encode(b"x").decode()})
+    parts = [WORD, WORD, made, WORD, WORD, made]
+    assert outcome(streamed(), parts) == outcome(blind(streamed()), parts)
+    out = b"".join(map(streamed().feed, parts))
+    assert [text for text in contents(out) if "data:" not in text] == ["word", "word", "\n\n"] * 2
+
+
+def test_a_torn_character_is_told_once_it_is_whole() -> None:
+    stream = streamed()
+    letter = "é".encode()
+    out = b"".join(map(stream.feed, (WORD, WORD, say(letter[:1]), say(letter[1:]), WORD, WORD)))
+    assert contents(out) == ["word", "word", "é", "word", "word"]

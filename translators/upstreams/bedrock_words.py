@@ -1,0 +1,124 @@
+"""Chunks that hold nothing but words, read by the run: from a read's bytes to what stands inside JSON strings.
+
+Such a chunk differs from the one before it in its length, its text and two checksums. So everything before the text
+is one key: a head whose lengths, headers and first member the ordinary road has read once is looked up with its own
+checksum, from which that of the frame goes on. What is left to do for each frame is one look-up, one checksum and
+one decoding of base64, and the escaping that words seldom need is decided for all of them together.
+
+A reader keeps nothing of a stream, so all streams whose frames have the same headers share one. It takes a read
+whole or not at all: what it declines, for whatever reason, is read on the ordinary road, from the same state.
+"""
+
+from __future__ import annotations
+
+from binascii import a2b_base64
+from collections.abc import Callable
+from struct import Struct
+from struct import error as StructError
+from typing import Any, TypeAlias
+from zlib import crc32
+
+from translators import wirejson
+from translators.framing.aws import AwsEvents, known_lengths, last_frame
+from translators.template import Template
+
+CHUNK = b"chunk"
+BEGINS = b'{"bytes":"'
+ENDS = b'"}'
+LONGEST = 1024
+"""Bytes of text in a frame that is read so; words are shorter."""
+
+ALIKE = Template(b'"bytes"')
+"""Stands for chunks of words where an upstream says that these are to be read so; how is known here."""
+
+_KEPT_HEADS = 512
+_KEPT_READERS = 16
+_PRELUDE = 12
+_CHECKSUM = 4
+_PLAIN = bytes(byte for byte in range(0x20, 0x80) if byte not in b'"\\')
+"""Bytes that stand in a JSON string as they are, whatever stands beside them."""
+_WHOLE = bytes(byte for byte in range(0x80, 0x100) if byte not in b"\xc2\xe2")
+"""The same of characters of several bytes: those that are escaped begin with one of the two."""
+
+_Head: TypeAlias = tuple[int, int, Callable[[bytes, int], tuple[Any, ...]]]
+"""The length of the frame, the checksum of what is before the text, and what takes apart the rest."""
+
+_readers: dict[tuple[bytes, int], Words] = {}
+
+
+class ChunkEvents(AwsEvents):
+    """The framing of an answer whose words come in chunks, which have the same headers all along."""
+
+    __slots__ = ("_short", "_words")
+
+    def __init__(self, short: int) -> None:
+        """``short``: characters up to which the text of a chunk is told as it comes."""
+        super().__init__()
+        self._short = short
+        self._words: Words | None = None
+
+    def shortcut(self, data: bytes, template: Template | None) -> Words | None:
+        if template is None or self.fault is not None or self._buffer:
+            return None
+        if self._words is None:
+            last = last_frame(data)
+            if last is not None and last[1] == CHUNK and last[2].startswith(BEGINS):
+                self._words = _reader(last[0], self._short)
+        return self._words
+
+
+def _reader(headers: bytes, short: int) -> Words:
+    reader = _readers.get((headers, short))
+    if reader is None:
+        if len(_readers) >= _KEPT_READERS:
+            _readers.clear()
+        reader = _readers[headers, short] = Words(headers, short)
+    return reader
+
+
+class Words:
+    __slots__ = ("_around", "_heads", "_longest", "_start")
+
+    def __init__(self, headers: bytes, short: int) -> None:
+        """``headers`` say that the frame is a chunk."""
+        self._around = headers + BEGINS
+        self._start = _PRELUDE + len(self._around)
+        self._longest = min(short, LONGEST)
+        self._heads: dict[bytes, _Head] = {}
+
+    def read(self, data: bytes) -> list[bytes] | None:
+        """The texts as they stand inside JSON strings, if ``data`` is nothing but whole chunks of words."""
+        heads, start, at, size = self._heads, self._start, 0, len(data)
+        pieces: list[bytes] = []
+        try:
+            while at < size:
+                head = data[at : at + start]
+                length, before, parts = heads.get(head) or self._learn(head)
+                rest, checksum = parts(data, at + start)
+                code = rest.removesuffix(ENDS)
+                if crc32(rest, before) != checksum or len(code) == len(rest):
+                    return None
+                pieces.append(a2b_base64(code, strict_mode=True))
+                at += length
+            odd = b"".join(pieces).translate(None, _PLAIN)
+            if odd:
+                texts = [piece.decode() for piece in pieces]
+                if odd.translate(None, _WHOLE):
+                    return [wirejson.dumps_text(text)[1:-1] for text in texts]
+        except (ValueError, LookupError, StructError):
+            return None
+        return pieces or None
+
+    def _learn(self, head: bytes) -> _Head:
+        """Raises ValueError or LookupError for a head that is not known to be right."""
+        total, begin = known_lengths(head[:_PRELUDE])
+        rest = total - self._start - _CHECKSUM
+        code = rest - len(ENDS)
+        if head[_PRELUDE:] != self._around or begin != self._start - len(BEGINS):
+            raise ValueError("another kind of frame")
+        if not 0 < code * 3 // 4 <= self._longest:
+            raise ValueError("too long for words, or too short")
+        if len(self._heads) >= _KEPT_HEADS:
+            self._heads.clear()
+        found = self._heads[head] = (total, crc32(head), Struct(f">{rest}sI").unpack_from)
+        return found
