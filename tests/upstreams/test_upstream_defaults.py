@@ -12,6 +12,9 @@ from translators.embeddings import Embed
 from translators.errors import GatewayError, UpstreamError
 from translators.events import Emit, Text
 from translators.framing.sniff import Sniff
+from translators.framing.sse import SSE
+from translators.stream import Stream
+from translators.surfaces.chat import Chat
 from translators.upstreams import UPSTREAMS
 from translators.upstreams.audio import Recording, Spoken
 from translators.upstreams.base import Upstream
@@ -50,6 +53,13 @@ def test_one_question_and_nothing_around_it() -> None:
     assert not upstream.will_be_named
     assert not upstream.reconsider(UpstreamError("x"))
     assert type(upstream.framing()) is Sniff
+
+
+def test_every_frame_is_shown_to_a_kind_without_a_template() -> None:
+    stream = Stream(SSE(), plain(), Chat(ENVELOPE, include_usage=False))
+    told = b"".join(stream.feed(b"data: %d\n\n" % number) for number in range(20))
+    assert [f'"content":"{number}"'.encode() in told for number in range(20)] == [True] * 20
+    assert stream.upstream.template is None
 
 
 def test_a_prompt_and_headers_are_left_alone() -> None:
