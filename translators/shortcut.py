@@ -9,8 +9,8 @@ The texts come out as the inside of JSON strings, just as ``wirejson`` would wri
 mostly that already: without quotes, backslashes and control characters a text stands for itself, if it is UTF-8.
 Any other is parsed and written anew.
 
-Whatever is not proved is declined and takes the ordinary way. A shortcut has no state, so it is right for as long
-as the template it was made from stands, wherever the reads before it were cut.
+Whatever is not proved is declined and takes the ordinary way. All that a shortcut leaves behind is the beginning of
+a frame whose end has not come, in the framing's own buffer, so either way can go on where the other stopped.
 """
 
 from __future__ import annotations
@@ -19,25 +19,30 @@ import orjson
 
 from translators.wirejson import dumps_text, safe_lines
 
-_LF = ord("\n")
+_LF, _CR = ord("\n"), ord("\r")
+_BLANK = b"\n\n"
 _PLAIN = bytes(0xFF if byte < 0x20 or byte in b'"\\' else byte for byte in range(256))
 """Changes every text with a byte that does not stand for itself in a JSON string."""
 _MARK = 16
 
 
 class Shortcut:
-    __slots__ = ("_head", "_limit", "_tail")
+    __slots__ = ("_head", "_limit", "_rest", "_tail")
 
-    def __init__(self, head: bytes, tail: bytes, limit: int) -> None:
-        """``limit`` is the longest frame that is allowed; a longer read is not looked at."""
+    def __init__(self, head: bytes, tail: bytes, limit: int, rest: bytearray) -> None:
+        """``limit`` is the longest frame that is allowed; a longer read is not looked at. ``rest`` is where the
+        framing keeps the beginning of an event."""
         self._head = head
         self._tail = tail
         self._limit = limit
+        self._rest = rest
 
     def read(self, data: bytes) -> list[bytes] | None:
-        """The texts of the frames in ``data``; None if it is not made of such frames alone."""
+        """The texts of the frames in ``data``; None if there is anything else in it."""
         head, tail = self._head, self._tail
-        if not (data.startswith(head) and data.endswith(tail)) or len(data) > self._limit:
+        if self._rest or not data.endswith(tail):
+            return self._torn(data)
+        if not data.startswith(head) or len(data) > self._limit:
             return None
         text = data[len(head) : -len(tail)]  # empty where the two overlap
         texts = [text]
@@ -49,6 +54,18 @@ class Shortcut:
         if not text.isascii():
             return _decoded(texts)
         return texts if all(texts) else None
+
+    def _torn(self, data: bytes) -> list[bytes] | None:
+        """A read that begins or ends within a frame. What has no end yet waits where the framing would keep it."""
+        rest, waiting = self._rest, bytes(self._rest)
+        data = waiting + data
+        end = data.rfind(_BLANK) + len(_BLANK)
+        if not data.endswith(self._tail, 0, end) or _CR in data[end:]:
+            return None
+        rest.clear()
+        texts = self.read(data[:end])
+        rest[:] = waiting if texts is None else data[end:]
+        return texts
 
     def _cut(self, data: bytes) -> list[bytes]:
         """The texts between heads and tails; nothing that passes for texts if there is more in ``data``.

@@ -14,7 +14,7 @@ from moto.core.eventstream import EventStreamEncoder
 from tests.support.aws_frames import block, error, event, exception, frame_of, text
 from tests.support.split import check_every_split, partitions
 from translators.errors import UpstreamIncomplete, UpstreamMalformed
-from translators.framing.aws import AwsEvents, known_lengths, last_frame
+from translators.framing.aws import AwsEvents, known_lengths, last_frame, may_wait
 from translators.framing.base import Frame
 from translators.template import Template
 
@@ -263,12 +263,19 @@ def test_the_layout_of_the_tests_is_the_wires() -> None:
 def test_the_last_of_the_frames_that_were_read_is_found_again() -> None:
     headers, sent = GOOD[12:-5], event("trace", b"{}") + GOOD
     AwsEvents().feed(sent)
-    for data in (GOOD, sent, GOOD + GOOD):
+    for data in (GOOD, sent, GOOD + GOOD, GOOD + b"\0", GOOD + GOOD[:-1]):
         assert last_frame(data) == (headers, b"chunk", b"1")
     odd = frame_of(block([text(":message-type", "sparkle")]), b"x")
     AwsEvents().feed(odd)
-    for data in (b"", sent[:-1], sent[1:], sent + b"\0", odd, sent + odd):
+    for data in (b"", GOOD[:-1], sent[1:], odd, sent + odd):
         assert last_frame(data) is None
+
+
+def test_only_the_beginning_of_a_frame_may_wait() -> None:
+    AwsEvents().feed(GOOD)
+    assert [may_wait(GOOD[:size]) for size in range(len(GOOD))] == [True] * len(GOOD)
+    for data in (GOOD, GOOD + b"\0", b"\0" * 12, GOOD[:11] + b"\0" + GOOD[12:]):
+        assert not may_wait(data)
 
 
 def test_lengths_are_known_of_frames_that_were_read() -> None:

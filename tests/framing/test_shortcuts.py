@@ -61,14 +61,16 @@ def test_no_shortcut_without_a_template_that_was_met_twice(make: Callable[[], Fr
 
 
 @pytest.mark.parametrize("make", EVENTS)
-@pytest.mark.parametrize("rest", [b"d", b"data: ", EVENT[:-1], b":", b"\r\n:"])
-def test_no_shortcut_in_the_middle_of_an_event(make: Callable[[], Framing], rest: bytes) -> None:
-    template = taught()
-    framing = make()
-    framing.feed(NAMED)
-    assert framing.shortcut(NAMED, template) is not None
-    framing.feed(rest)
-    assert framing.shortcut(rest, template) is None
+@pytest.mark.parametrize("cut", range(1, len(NAMED)))
+def test_framing_and_shortcut_go_on_where_the_other_stopped(make: Callable[[], Framing], cut: int) -> None:
+    framing, template = make(), taught()
+    framing.feed(NAMED + NAMED[:cut])
+    shortcut = framing.shortcut(NAMED + NAMED[:cut], template)
+    assert shortcut is not None
+    assert shortcut.read(NAMED[cut:] + NAMED[:cut]) == [b"word"]
+    assert framing.feed(NAMED[cut:] + NAMED[:cut]) == [(b"words", PAYLOAD)]
+    assert shortcut.read(NAMED[cut:]) == [b"word"]
+    assert (framing.feed(NAMED), framing.close()) == ([(b"words", PAYLOAD)], [])
 
 
 UNUSUAL = [

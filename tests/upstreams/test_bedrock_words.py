@@ -58,7 +58,7 @@ def payload(inside: bytes, name: str = "chunk", *more: aws_frames.Header) -> byt
     return aws_frames.event(name, inside, *more)
 
 
-def reader_after(*frames: bytes, short: int = SHORT) -> Words:
+def reader_after(*frames: bytes, short: int = SHORT) -> ChunkEvents:
     """What reads frames that these have taught it."""
     for frame in frames:
         ChunkEvents(short).feed(frame)
@@ -66,6 +66,11 @@ def reader_after(*frames: bytes, short: int = SHORT) -> Words:
     reader = framing.shortcut(WORD, ALIKE) if framing.feed(WORD) else None
     assert reader is not None
     return reader
+
+
+def shared_by(framing: ChunkEvents) -> Words:
+    assert framing._words is not None
+    return framing._words
 
 
 def broken(frame: bytes, place: int) -> bytes:
@@ -102,8 +107,6 @@ def test_a_chunk_of_words_is_read_as_it_would_be_written(text: str) -> None:
 
 NOT_READ: list[tuple[str, bytes]] = [
     ("nothing", b""),
-    ("half a frame", WORD[:-1]),
-    ("a frame and a half", WORD + WORD[:40]),
     ("the middle of a frame", WORD[5:]),
     ("a checksum that is wrong", broken(WORD, len(WORD) - 1)),
     ("a text that is not what was summed", broken(WORD, len(WORD) - 8)),
@@ -164,8 +167,8 @@ def test_a_text_is_read_up_to_the_length_that_is_told_as_it_comes(short: int) ->
 
 
 def test_streams_whose_frames_have_the_same_headers_share_a_reader() -> None:
-    assert reader_after() is reader_after()
-    assert reader_after(short=50) is not reader_after()
+    assert shared_by(reader_after()) is shared_by(reader_after())
+    assert shared_by(reader_after(short=50)) is not shared_by(reader_after())
 
 
 def test_readers_and_heads_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +181,7 @@ def test_readers_and_heads_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatc
         for text in ("w", "words", "words, words", "words"):
             AwsEvents().feed(say(text))
             assert reader.read(say(text)) == [text.encode()]
-            assert len(reader._heads) <= 2
+            assert len(shared_by(reader)._heads) <= 2
 
 
 @pytest.mark.parametrize(
@@ -187,7 +190,6 @@ def test_readers_and_heads_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatc
         rationale("Hm."),
         payload(b'{"bytes":"d29yZA=="}', "trace"),
         payload(b'{"attribution":{},"bytes":"d29yZA=="}'),
-        WORD + b"\0",
         payload(b'{"bytes":"d29yZA=="}', "chunk", aws_frames.text("m", "m" * 300)),
         aws_frames.frame_of(aws_frames.block([aws_frames.text(":message-type", "sparkle")]), b"x"),
         b"",
@@ -200,7 +202,7 @@ def test_no_shortcut_leads_from_what_is_no_chunk_of_words(last: bytes) -> None:
     assert framing.shortcut(last, ALIKE) is None
 
 
-def test_a_shortcut_is_found_once_and_serves_where_frames_begin() -> None:
+def test_a_shortcut_is_found_once_and_serves_until_a_fault() -> None:
     framing = ChunkEvents(SHORT)
     framing.feed(WORD)
     assert framing.shortcut(WORD, None) is None
@@ -208,25 +210,43 @@ def test_a_shortcut_is_found_once_and_serves_where_frames_begin() -> None:
     assert found is not None
     framing.feed(rationale("Hm."))
     assert framing.shortcut(rationale("Hm."), ALIKE) is found
-    framing.feed(WORD[:50])
-    assert framing.shortcut(WORD[:50], ALIKE) is None
-    framing.feed(WORD[50:])
-    assert framing.shortcut(WORD[50:], ALIKE) is found
-
-
-def test_no_shortcut_leads_from_within_a_frame_or_from_a_fault() -> None:
-    framing = ChunkEvents(SHORT)
-    framing.feed(WORD)
-    holds = payload(WORD)
-    before = holds.index(WORD, 1)
-    for part in (holds[:before], WORD):
-        framing.feed(part)
-        assert framing.shortcut(WORD, ALIKE) is None, "it is not a frame but the text of one"
-    framing.feed(holds[before + len(WORD) :])
-    assert framing.shortcut(WORD, ALIKE) is not None
     framing.feed(broken(WORD, len(WORD) - 1))
     assert framing.fault is not None
     assert framing.shortcut(WORD, ALIKE) is None
+
+
+@pytest.mark.parametrize("cut", range(1, len(WORD)))
+def test_framing_and_shortcut_go_on_where_the_other_stopped(cut: int) -> None:
+    framing, other = reader_after(), say("another length")
+    AwsEvents().feed(other)
+    assert framing.read(WORD + other[:cut]) == [b"word"]
+    assert framing.read(other[cut:] + WORD[:cut]) == [b"another length"]
+    assert [inside for _, inside in framing.feed(WORD[cut:] + WORD[:cut])] == [b'{"bytes":"d29yZA=="}']
+    assert framing.read(WORD[cut:]) == [b"word"]
+    assert (framing.feed(WORD)[0][0], framing.close(), framing.fault) == (b"chunk", [], None)
+
+
+@pytest.mark.parametrize(
+    "rest", [broken(WORD, 11), broken(WORD, 3), payload(b"{}"), payload(b"{}") + WORD[:3], WORD[1:]]
+)
+@pytest.mark.parametrize("waiting", [b"", WORD[:7]])
+def test_what_waits_stays_as_it_is_when_a_read_is_declined(waiting: bytes, rest: bytes) -> None:
+    framing = reader_after()
+    framing.feed(waiting)
+    data = (WORD + WORD)[len(waiting) :]
+    assert framing.read(data + rest) is None
+    assert framing.read(data) == [b"word", b"word"]
+
+
+def test_the_text_of_a_frame_may_look_like_a_frame() -> None:
+    framing, holds = reader_after(), payload(WORD + WORD)
+    AwsEvents().feed(holds)
+    begins = holds.index(WORD, 1)
+    framing.feed(holds[:begins])
+    assert framing.shortcut(WORD, ALIKE) is not None
+    assert framing.read(WORD) is None
+    assert framing.feed(holds[begins:]) == [(b"chunk", WORD + WORD)]
+    assert framing.read(WORD) == [b"word"]
 
 
 # Streams.

@@ -29,9 +29,9 @@ MAX_AWS_FRAME = 8 * 1024 * 1024
 """Twice the bound of other framings: five files of a megabyte come in one event, and in base64."""
 MAX_HEADERS = 128 * 1024
 
-_PRELUDE = 12
+PRELUDE = 12
 _CHECKSUM = 4
-_LEAST = _PRELUDE + _CHECKSUM
+_LEAST = PRELUDE + _CHECKSUM
 """A frame with neither headers nor payload."""
 _KEPT_PRELUDES = 1024
 _KEPT_BLOCKS = 64
@@ -78,8 +78,8 @@ class AwsEvents:
             if self._buffer:
                 data = self._rejoin(data)
             at, size = 0, len(data)
-            while size - at >= _PRELUDE:
-                prelude = data[at : at + _PRELUDE]
+            while size - at >= PRELUDE:
+                prelude = data[at : at + PRELUDE]
                 lengths = preludes.get(prelude) or _read_prelude(prelude)
                 if lengths[0] > most:
                     raise self._too_long()
@@ -89,7 +89,7 @@ class AwsEvents:
                 begin, check = at + lengths[1], end - _CHECKSUM
                 if crc32(data[at:check]) != _number(data, check)[0]:
                     raise _Fault("an event whose checksum is wrong")
-                block = data[at + _PRELUDE : begin]
+                block = data[at + PRELUDE : begin]
                 meaning = blocks[block] if block in blocks else _read_block(block)
                 if meaning is not None:
                     name, payload = meaning
@@ -117,8 +117,8 @@ class AwsEvents:
         """What waits and ``data``, once they are worth looking at; nothing while they are not."""
         buffer = self._buffer
         buffer += data
-        if len(buffer) >= self._needed == _PRELUDE:
-            total = _read_prelude(bytes(buffer[:_PRELUDE]))[0]
+        if len(buffer) >= self._needed == PRELUDE:
+            total = _read_prelude(bytes(buffer[:PRELUDE]))[0]
             if total > self._max_frame:
                 raise self._too_long()
             self._needed = total
@@ -131,12 +131,17 @@ class AwsEvents:
     def _keep(self, rest: bytes) -> None:
         """The beginning of a frame, until there is more of it."""
         self._buffer += rest
-        prelude = rest[:_PRELUDE]
-        known = len(prelude) == _PRELUDE
-        self._needed = (_preludes.get(prelude) or _read_prelude(prelude))[0] if known else _PRELUDE
+        prelude = rest[:PRELUDE]
+        known = len(prelude) == PRELUDE
+        self._needed = (_preludes.get(prelude) or _read_prelude(prelude))[0] if known else PRELUDE
 
     def _too_long(self) -> _Fault:
         return _Fault(f"an event of over {self._max_frame} bytes")
+
+
+def may_wait(rest: bytes) -> bool:
+    """Whether it can be the beginning of a frame and nothing more, and nothing wrong is to be seen."""
+    return len(rest) < PRELUDE or _preludes.get(rest[:PRELUDE], (0, 0))[0] > len(rest)
 
 
 def known_lengths(prelude: bytes) -> tuple[int, int]:
@@ -145,20 +150,17 @@ def known_lengths(prelude: bytes) -> tuple[int, int]:
 
 
 def last_frame(data: bytes) -> tuple[bytes, bytes, bytes] | None:
-    """Headers, name and payload of the last frame of ``data``, if these are whole frames that have just been read.
+    """Headers, name and payload of the last whole frame of ``data``, if it begins with one and they have been read.
 
     None also for a frame that has no name, or headers too long to be kept.
     """
     begin, at, size = 0, 0, len(data)
-    payload = _PRELUDE
-    while at < size:
-        lengths = _preludes.get(data[at : at + _PRELUDE])
-        if lengths is None:
-            return None
+    payload = PRELUDE
+    while (lengths := _preludes.get(data[at : at + PRELUDE])) is not None and at + lengths[0] <= size:
         begin, at, payload = at, at + lengths[0], at + lengths[1]
-    headers = data[begin + _PRELUDE : payload]
-    meaning = _blocks.get(headers) if at == size else None
-    return None if meaning is None else (headers, meaning[0], data[payload:-_CHECKSUM])
+    headers = data[begin + PRELUDE : payload]
+    meaning = _blocks.get(headers) if at else None
+    return None if meaning is None else (headers, meaning[0], data[payload : at - _CHECKSUM])
 
 
 def _read_prelude(prelude: bytes) -> tuple[int, int]:
@@ -169,7 +171,7 @@ def _read_prelude(prelude: bytes) -> tuple[int, int]:
         raise _Fault("an event whose lengths do not go together")
     if len(_preludes) >= _KEPT_PRELUDES:
         _preludes.clear()
-    lengths = _preludes[prelude] = (total, _PRELUDE + headers)
+    lengths = _preludes[prelude] = (total, PRELUDE + headers)
     return lengths
 
 

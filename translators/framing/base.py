@@ -26,8 +26,8 @@ MAX_BODY = 32 * 1024 * 1024
 
 class Reader(Protocol):
     def read(self, data: bytes) -> list[bytes] | None:
-        """The texts of ``data`` as the insides of JSON strings, if it is nothing but frames that say words; each
-        is what ``wirejson.dumps_text`` writes between the quotes, and none is empty. Else None."""
+        """The texts of ``data`` as the insides of JSON strings, if it ends frames that say words, and nothing else;
+        each is what ``wirejson.dumps_text`` writes between the quotes, and none is empty. Else None."""
 
 
 class Framing(Protocol):

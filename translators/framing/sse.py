@@ -73,18 +73,19 @@ class SSE:
     def shortcut(self, data: bytes, template: Template | None) -> Shortcut | None:
         if template is None or not template.met:
             return None
-        if self._buffer or self._cr or self._fresh or self.fault is not None:
+        if self._cr or self._fresh or self.fault is not None:
             return None
         if template.shortcut is None:
             template.shortcut = self._shortcut(data, template)
         return template.shortcut
 
     def _shortcut(self, data: bytes, template: Template) -> Shortcut | None:
-        """Made like the last event of ``data``, if an event so made is read as it should be."""
+        """Made like the last whole event of ``data``, if an event so made is read as it should be."""
         if _CR in data:
             return None
         before, after = template.edges
-        head = b"".join(data[:-2].rpartition(b"\n\n")[2].partition(before)[:2])
+        events = data.rpartition(b"\n\n")[0]
+        head = b"".join(events.rpartition(b"\n\n")[2].partition(before)[:2])
         tail = after + b"\n\n"
         event = head + b"x" + tail
         if not head.startswith((b"data:", b"event:")) or len(event) > self._max_frame:
@@ -92,7 +93,11 @@ class SSE:
         frames = self._whole(event)
         if [payload for _, payload in frames] != [before + b"x" + after]:
             return None
-        return Shortcut(head, tail, self._max_frame) if template.event in (None, frames[0][0]) else None
+        return (
+            Shortcut(head, tail, self._max_frame, self._buffer)
+            if template.event in (None, frames[0][0])
+            else None
+        )
 
     def _whole(self, whole: bytes) -> list[Frame]:
         """Events with their blank lines. Most streams are bare ``data: `` lines and need no look at each."""

@@ -5,8 +5,8 @@ is one key: a head whose lengths, headers and first member the ordinary road has
 checksum, from which that of the frame goes on. What is left to do for each frame is one look-up, one checksum and
 one decoding of base64, and the escaping that words seldom need is decided for all of them together.
 
-A reader keeps nothing of a stream, so all streams whose frames have the same headers share one. It takes a read
-whole or not at all: what it declines, for whatever reason, is read on the ordinary road, from the same state.
+``Words`` keeps nothing of a stream, so all streams whose frames have the same headers share one. A read is taken or
+declined: what is declined, for whatever reason, is read on the ordinary road, from the same state.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from __future__ import annotations
 from binascii import a2b_base64
 from collections.abc import Callable
 from struct import Struct
-from struct import error as StructError
 from typing import Any, TypeAlias
 from zlib import crc32
 
 from translators import wirejson
-from translators.framing.aws import AwsEvents, known_lengths, last_frame
+from translators.framing.aws import PRELUDE, AwsEvents, known_lengths, last_frame, may_wait
 from translators.template import Template
 
 CHUNK = b"chunk"
@@ -33,7 +32,6 @@ ALIKE = Template(b'"bytes"')
 
 _KEPT_HEADS = 512
 _KEPT_READERS = 16
-_PRELUDE = 12
 _CHECKSUM = 4
 _PLAIN = bytes(byte for byte in range(0x20, 0x80) if byte not in b'"\\')
 """Bytes that stand in a JSON string as they are, whatever stands beside them."""
@@ -57,14 +55,31 @@ class ChunkEvents(AwsEvents):
         self._short = short
         self._words: Words | None = None
 
-    def shortcut(self, data: bytes, template: Template | None) -> Words | None:
-        if template is None or self.fault is not None or self._buffer:
+    def shortcut(self, data: bytes, template: Template | None) -> ChunkEvents | None:
+        if template is None or self.fault is not None:
             return None
         if self._words is None:
             last = last_frame(data)
             if last is not None and last[1] == CHUNK and last[2].startswith(BEGINS):
                 self._words = _reader(last[0], self._short)
-        return self._words
+        return None if self._words is None else self
+
+    def read(self, data: bytes) -> list[bytes] | None:
+        """As ``Words`` reads it, joined with what waited for the rest of its frame; what is left waits."""
+        assert self._words is not None
+        buffer = self._buffer
+        if buffer:
+            data = bytes(buffer) + data
+        texts, end = self._words.read(data)
+        if texts is None or not (buffer or end < len(data)):
+            return texts
+        rest = data[end:]
+        if not may_wait(rest):
+            return None
+        buffer.clear()
+        if rest:
+            self._keep(rest)
+        return texts
 
 
 def _reader(headers: bytes, short: int) -> Words:
@@ -82,39 +97,42 @@ class Words:
     def __init__(self, headers: bytes, short: int) -> None:
         """``headers`` say that the frame is a chunk."""
         self._around = headers + BEGINS
-        self._start = _PRELUDE + len(self._around)
+        self._start = PRELUDE + len(self._around)
         self._longest = min(short, LONGEST)
         self._heads: dict[bytes, _Head] = {}
 
-    def read(self, data: bytes) -> list[bytes] | None:
-        """The texts as they stand inside JSON strings, if ``data`` is nothing but whole chunks of words."""
+    def read(self, data: bytes) -> tuple[list[bytes] | None, int]:
+        """The texts as they stand inside JSON strings, if ``data`` is nothing but chunks of words, and where these
+        end."""
         heads, start, at, size = self._heads, self._start, 0, len(data)
         pieces: list[bytes] = []
         try:
-            while at < size:
+            while size - at >= start:
                 head = data[at : at + start]
                 length, before, parts = heads.get(head) or self._learn(head)
+                if length > size - at:
+                    break
                 rest, checksum = parts(data, at + start)
                 code = rest.removesuffix(ENDS)
                 if crc32(rest, before) != checksum or len(code) == len(rest):
-                    return None
+                    return None, 0
                 pieces.append(a2b_base64(code, strict_mode=True))
                 at += length
             odd = b"".join(pieces).translate(None, _PLAIN)
             if odd:
                 texts = [piece.decode() for piece in pieces]
                 if odd.translate(None, _WHOLE):
-                    return [wirejson.dumps_text(text)[1:-1] for text in texts]
-        except (ValueError, LookupError, StructError):
-            return None
-        return pieces or None
+                    return [wirejson.dumps_text(text)[1:-1] for text in texts], at
+        except (ValueError, LookupError):
+            return None, 0
+        return pieces or None, at
 
     def _learn(self, head: bytes) -> _Head:
         """Raises ValueError or LookupError for a head that is not known to be right."""
-        total, begin = known_lengths(head[:_PRELUDE])
+        total, begin = known_lengths(head[:PRELUDE])
         rest = total - self._start - _CHECKSUM
         code = rest - len(ENDS)
-        if head[_PRELUDE:] != self._around or begin != self._start - len(BEGINS):
+        if head[PRELUDE:] != self._around or begin != self._start - len(BEGINS):
             raise ValueError("another kind of frame")
         if not 0 < code * 3 // 4 <= self._longest:
             raise ValueError("too long for words, or too short")
