@@ -43,9 +43,11 @@ from translators.wirejson import dumps_text
 
 @pytest.fixture(autouse=True, scope="module")
 def impatient() -> Iterator[None]:
-    """Every frame of words is worth a shortcut."""
+    """Every frame of words is worth a shortcut, and every read is long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(translators.stream, "MANY", 1)
+        patch.setattr(translators.stream, "LONG", 0)
+        patch.setattr(translators.stream, "SHORT", 40)
         yield
 
 
@@ -331,10 +333,6 @@ def test_the_shortcut_is_for_long_answers(name: str, monkeypatch: pytest.MonkeyP
     stream.feed(word)
     assert stream._shortcut is not None
     stream.feed(ping)
-    assert stream._shortcut is None
-    stream.feed(word)
-    assert stream._shortcut is None
-    stream.feed(word * 7)
     assert stream._shortcut is not None
 
 

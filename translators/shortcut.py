@@ -55,6 +55,23 @@ class Shortcut:
             return _decoded(texts)
         return texts if all(texts) else None
 
+    def is_torn(self, data: bytes) -> bool:
+        """Whether it begins or ends within a frame, or ends with something else."""
+        return bool(self._rest) or not data.endswith(self._tail)
+
+    def apart(self, data: bytes) -> list[bytes]:
+        """``data`` cut where events that begin like words begin, and where others do."""
+        parts: list[bytes] = []
+        head, words, begin, at = self._head, True, 0, 0
+        for event in data.removesuffix(_BLANK).split(_BLANK):
+            if event.startswith(head) is not words:
+                words = not words
+                if at:
+                    parts.append(data[begin:at])
+                begin = at
+            at += len(event) + len(_BLANK)
+        return [*parts, data[begin:]]
+
     def _torn(self, data: bytes) -> list[bytes] | None:
         """A read that begins or ends within a frame. What has no end yet waits where the framing would keep it."""
         rest, waiting = self._rest, bytes(self._rest)

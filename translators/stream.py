@@ -15,7 +15,7 @@ from __future__ import annotations
 from attrs import define, field
 
 from translators.errors import GatewayError, UpstreamIncomplete, UpstreamMalformed
-from translators.events import Event, Failed
+from translators.events import Event, Failed, Text
 from translators.framing.base import MAX_BODY, Frame, Framing, Reader
 from translators.surfaces.base import Surface
 from translators.upstreams.base import Upstream
@@ -23,7 +23,11 @@ from translators.upstreams.base import Upstream
 UNREADABLE = (ValueError, LookupError, TypeError, AttributeError)
 
 MANY = 8
-"""Events before a shortcut is asked for: making one costs what it saves in five, and many answers are short."""
+"""Events before a shortcut is asked for: to make one costs what it saves in five, and many answers are brief."""
+LONG = 4096
+"""Bytes of a read in which words are looked for between other things."""
+SHORT = 1024
+"""Bytes of it in which words can be met."""
 
 
 def _unheard(event: Event) -> None:
@@ -41,20 +45,38 @@ class Stream:
     """Bytes that the upstream has sent; kept here because the log line wants it and nothing else counts."""
     _shortcut: Reader | None = field(default=None, init=False)
     """Reads words, until anything else comes."""
-    _waited: int = field(default=0, init=False)
-    """Events since a shortcut was asked for."""
+    _told: int = field(default=0, init=False)
+    """Events, until there is a shortcut."""
 
     def feed(self, data: bytes) -> bytes:
-        received = self.received + len(data)
-        if self._shortcut is not None:
-            texts = self._shortcut.read(data)
-            if texts is not None and (received <= MAX_BODY or self.surface.streams):
+        shortcut, received = self._shortcut, self.received + len(data)
+        if shortcut is not None and (received <= MAX_BODY or self.surface.streams):
+            if len(data) > LONG and len(parts := shortcut.apart(data)) > 1:
+                return self._feed_apart(parts, received)
+            texts = shortcut.read(data)
+            if texts is not None:
                 self.received = received
                 self.upstream.heard(texts)
                 return self.surface.words(texts)
+        return self._feed(data)
+
+    def _feed_apart(self, parts: list[bytes], received: int) -> bytes:
+        """A long read with something else between the words, after which they may have to be met again."""
+        out: list[bytes] = []
+        for part in parts:
+            rest = part
+            if self._shortcut is None:
+                out.append(self._feed(part[:SHORT]))
+                rest = part[SHORT:]
+            if rest:
+                out.append(self.feed(rest))
+        self.received = received  # even if the answer ended before
+        return b"".join(out)
+
+    def _feed(self, data: bytes) -> bytes:
         if self.done:
             return b""
-        self.received = received
+        self.received += len(data)
         framing, upstream = self.framing, self.upstream
         events: list[Event] = []
         emit = events.append
@@ -71,13 +93,11 @@ class Stream:
             upstream.fail(malformed, emit)
         if framing.fault is not None or upstream.done:
             self._settle(framing.fault, events)
-        elif received > MAX_BODY and not self.surface.streams:
+        elif self.received > MAX_BODY and not self.surface.streams:
             self._settle(UpstreamMalformed(f"The upstream sent an answer of over {MAX_BODY} bytes."), events)
         else:
-            self._shortcut = None
-            self._waited += len(events)
-            if self._waited >= MANY:
-                self._waited = 0
+            self._told += len(events)
+            if self._shortcut or (self._told >= MANY and events and type(events[-1]) is Text):
                 self._shortcut = framing.shortcut(data, upstream.template)
         return self.surface.render(events) if events else b""
 

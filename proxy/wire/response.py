@@ -7,7 +7,8 @@ length beside chunks, line ends that are not CRLF, signs or blanks in a number. 
 are bounded; the body is its reader's to bound.
 
 The usual read is one whole chunk. Its size line is looked up in a table, which is the check and the conversion
-in one, and its data is one slice.
+in one, and its data is one slice. A long read is mostly many whole chunks, with no line ends but those around them:
+such a one is cut at its line ends, and counts if every second line is the length of the next.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from translators.errors import UpstreamMalformed
 MAX_HEAD = 32 * 1024
 MAX_LINE = 4 * 1024
 """A chunk's size with its extensions."""
+MANY = 2 * 1024
+"""Bytes of a read in which there may be so many chunks that it is worth a look at all of them."""
 MAX_INTERIM = 16
 """Interim responses (1xx) before the one that counts."""
 
@@ -146,8 +149,8 @@ class ResponseParser:
         line_end = data.find(b"\r\n")
         if _SIZES.get(data[:line_end]) == len(data) - line_end - 4 and data.endswith(b"\r\n"):
             return data[line_end + 2 : -2]
-        pieces: list[bytes] = []
-        at, size = 0, len(data)
+        size = len(data)
+        at, pieces = _alike(data) if size > MANY else (0, [])
         while at < size:
             line_end = data.find(b"\r\n", at)
             if line_end < 0:
@@ -210,6 +213,15 @@ class ResponseParser:
         elif len(buffer) > MAX_HEAD:
             self._fail("its trailers are too long")
         return b""
+
+
+def _alike(data: bytes) -> tuple[int, list[bytes]]:
+    """Whole chunks without line ends in them, and where they end; none where there are others among them."""
+    lines = data.split(b"\r\n")
+    chunks = lines[1:-1:2]
+    if list(map(_SIZES.get, lines[0:-2:2])) != list(map(len, chunks)):
+        return 0, []
+    return len(data) - len(b"\r\n".join(lines[2 * len(chunks) :])), chunks
 
 
 _Step: TypeAlias = Callable[[ResponseParser, bytes], bytes]

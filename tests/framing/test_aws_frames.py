@@ -14,7 +14,7 @@ from moto.core.eventstream import EventStreamEncoder
 from tests.support.aws_frames import block, error, event, exception, frame_of, text
 from tests.support.split import check_every_split, partitions
 from translators.errors import UpstreamIncomplete, UpstreamMalformed
-from translators.framing.aws import AwsEvents, known_lengths, last_frame, may_wait
+from translators.framing.aws import AwsEvents, known_lengths, may_wait, name_of
 from translators.framing.base import Frame
 from translators.template import Template
 
@@ -260,15 +260,12 @@ def test_the_layout_of_the_tests_is_the_wires() -> None:
     assert struct.unpack(">I", GOOD[:4]) == (len(GOOD),)
 
 
-def test_the_last_of_the_frames_that_were_read_is_found_again() -> None:
-    headers, sent = GOOD[12:-5], event("trace", b"{}") + GOOD
-    AwsEvents().feed(sent)
-    for data in (GOOD, sent, GOOD + GOOD, GOOD + b"\0", GOOD + GOOD[:-1]):
-        assert last_frame(data) == (headers, b"chunk", b"1")
+def test_frames_are_called_by_their_headers() -> None:
     odd = frame_of(block([text(":message-type", "sparkle")]), b"x")
-    AwsEvents().feed(odd)
-    for data in (b"", GOOD[:-1], sent[1:], odd, sent + odd):
-        assert last_frame(data) is None
+    for frame in (GOOD, odd):
+        AwsEvents().feed(frame)
+    assert name_of(GOOD[12:-5]) == b"chunk"
+    assert [name_of(headers) for headers in (b"", GOOD[12:-6], odd[12:-5])] == [None] * 3
 
 
 def test_only_the_beginning_of_a_frame_may_wait() -> None:

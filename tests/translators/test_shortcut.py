@@ -214,3 +214,30 @@ def test_what_is_declined_leaves_what_waits_as_it_is(waiting: bytes, data: bytes
     rest = bytearray(waiting)
     assert Shortcut(HEAD, TAIL, MAX_FRAME, rest).read(data) is None
     assert rest == waiting
+
+
+PING = b": ping\n\n"
+OTHER = b"event: words\ndata: {}\n\n"
+APART: list[list[bytes]] = [
+    [framed(b"a")],
+    [framed(b"a", b"b")],
+    [PING],
+    [PING + OTHER],
+    [framed(b"a"), PING],
+    [PING, framed(b"a")],
+    [framed(b"a"), PING + OTHER, framed(b"b", b"c"), OTHER],
+    [PING, framed(b"a") + ONE[:-1]],
+    [framed(b"a"), HEAD[:-1]],
+    [ONE[5:], framed(b"a")],
+]
+
+
+@pytest.mark.parametrize("parts", APART)
+def test_words_and_other_things_are_taken_apart(parts: list[bytes]) -> None:
+    assert fresh().apart(b"".join(parts)) == parts
+
+
+@given(st.lists(st.one_of(st.sampled_from([ONE, PING, OTHER, ONE[:-1], HEAD, b"\n"]), st.binary(max_size=5))))
+def test_nothing_is_lost_between_the_parts(pieces: list[bytes]) -> None:
+    data = b"".join(pieces)
+    assert b"".join(fresh().apart(data)) == data

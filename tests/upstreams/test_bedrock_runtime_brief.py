@@ -20,9 +20,11 @@ from translators.upstreams.bedrock_runtime_framing import RuntimeFraming
 
 @pytest.fixture(autouse=True, scope="module")
 def impatient() -> Iterator[None]:
-    """Every frame of words is worth a shortcut."""
+    """Every frame of words is worth a shortcut, and every read is long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(translators.stream, "MANY", 1)
+        patch.setattr(translators.stream, "LONG", 0)
+        patch.setattr(translators.stream, "SHORT", 40)
         yield
 
 

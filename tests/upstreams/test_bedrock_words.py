@@ -44,9 +44,11 @@ from translators.upstreams.bedrock_words import ALIKE, LONGEST, ChunkEvents, Wor
 
 @pytest.fixture(autouse=True, scope="module")
 def impatient() -> Iterator[None]:
-    """Every frame of words is worth a shortcut."""
+    """Every frame of words is worth a shortcut, and every read is long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(translators.stream, "MANY", 1)
+        patch.setattr(translators.stream, "LONG", 0)
+        patch.setattr(translators.stream, "SHORT", 40)
         yield
 
 
@@ -189,7 +191,6 @@ def test_readers_and_heads_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatc
     [
         rationale("Hm."),
         payload(b'{"bytes":"d29yZA=="}', "trace"),
-        payload(b'{"attribution":{},"bytes":"d29yZA=="}'),
         payload(b'{"bytes":"d29yZA=="}', "chunk", aws_frames.text("m", "m" * 300)),
         aws_frames.frame_of(aws_frames.block([aws_frames.text(":message-type", "sparkle")]), b"x"),
         b"",
@@ -247,6 +248,36 @@ def test_the_text_of_a_frame_may_look_like_a_frame() -> None:
     assert framing.read(WORD) is None
     assert framing.feed(holds[begins:]) == [(b"chunk", WORD + WORD)]
     assert framing.read(WORD) == [b"word"]
+
+
+THOUGHT = rationale("Hm.")
+APART: list[list[bytes]] = [
+    [WORD],
+    [WORD + WORD],
+    [THOUGHT],
+    [WORD, THOUGHT + payload(b"{}"), WORD + WORD, THOUGHT],
+    [THOUGHT, WORD + WORD[:5]],
+    [WORD[:5]],
+    [WORD[5:]],
+]
+
+
+@pytest.mark.parametrize("parts", APART)
+def test_words_and_other_things_are_taken_apart(parts: list[bytes]) -> None:
+    for frame in (THOUGHT, payload(b"{}")):
+        AwsEvents().feed(frame)
+    assert reader_after().apart(b"".join(parts)) == parts
+
+
+@pytest.mark.parametrize("cut", range(1, len(WORD)))
+def test_words_are_taken_apart_from_where_a_read_was_cut(cut: int) -> None:
+    AwsEvents().feed(THOUGHT)
+    framing = reader_after()
+    framing.feed(WORD[:cut])
+    assert framing.apart(WORD[cut:] + WORD + THOUGHT + WORD) == [WORD[cut:] + WORD, THOUGHT, WORD]
+    other = reader_after()
+    other.feed(say("a length nobody knows")[:cut])
+    assert b"".join(other.apart(WORD)) == WORD
 
 
 # Streams.

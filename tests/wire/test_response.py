@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import h11
 import pytest
 from hypothesis import given
@@ -9,6 +11,15 @@ from hypothesis import strategies as st
 
 from proxy.wire.response import MAX_HEAD, MAX_LINE, ResponseParser
 from tests.support.split import check_every_split, partitions
+
+
+@pytest.fixture(autouse=True, scope="module", params=[0, 1 << 30], ids=["long", "short"])
+def every_read_is(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In a long one all chunks are looked at together, in a short one each by itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("proxy.wire.response.MANY", request.param)
+        yield
+
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -162,7 +173,11 @@ def by_h11(data: bytes) -> tuple[bytes, bool] | None:
     return body, False
 
 
-@given(st.lists(st.binary(min_size=1, max_size=40), max_size=5), st.data())
+LINES = st.sampled_from([b"\r\n", b"x\r\n", b"\r\n1\r\nx", b"1\r\nx\r\n1", b"\r", b"\n", b"0\r\n\r\n"])
+"""Bodies that look like chunks."""
+
+
+@given(st.lists(st.one_of(st.binary(min_size=1, max_size=40), LINES), max_size=7), st.data())
 def test_chunks_are_read_as_h11_reads_them(chunks: list[bytes], data: st.DataObject) -> None:
     sent = CHUNKED + b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
     assert by_h11(sent) == (b"".join(chunks), True)

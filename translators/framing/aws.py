@@ -61,13 +61,14 @@ _blocks: dict[bytes, _Meaning | None] = {}
 
 
 class AwsEvents:
-    __slots__ = ("_buffer", "_max_frame", "_needed", "fault")
+    __slots__ = ("_buffer", "_headers", "_max_frame", "_needed", "fault")
 
     def __init__(self, max_frame: int = MAX_AWS_FRAME) -> None:
         self.fault: GatewayError | None = None
         self._max_frame = max_frame
         self._buffer = bytearray()
         self._needed = 0  # bytes before there is something to do with those in the buffer
+        self._headers = b""  # those of the last frame, as they came
 
     def feed(self, data: bytes) -> list[Frame]:
         frames: list[Frame] = []
@@ -95,6 +96,8 @@ class AwsEvents:
                     name, payload = meaning
                     frames.append((name, data[begin:check] if payload is None else payload))
                 at = end
+            if frames:
+                self._headers = block
             if at < size:
                 self._keep(data[at:])
         except _Fault as fault:
@@ -139,6 +142,11 @@ class AwsEvents:
         return _Fault(f"an event of over {self._max_frame} bytes")
 
 
+def known_length(data: bytes, at: int) -> int:
+    """Bytes of the frame that begins there, if one like it has been read; else 0."""
+    return _preludes.get(data[at : at + PRELUDE], (0, 0))[0]
+
+
 def may_wait(rest: bytes) -> bool:
     """Whether it can be the beginning of a frame and nothing more, and nothing wrong is to be seen."""
     return len(rest) < PRELUDE or _preludes.get(rest[:PRELUDE], (0, 0))[0] > len(rest)
@@ -149,18 +157,10 @@ def known_lengths(prelude: bytes) -> tuple[int, int]:
     return _preludes[prelude]
 
 
-def last_frame(data: bytes) -> tuple[bytes, bytes, bytes] | None:
-    """Headers, name and payload of the last whole frame of ``data``, if it begins with one and they have been read.
-
-    None also for a frame that has no name, or headers too long to be kept.
-    """
-    begin, at, size = 0, 0, len(data)
-    payload = PRELUDE
-    while (lengths := _preludes.get(data[at : at + PRELUDE])) is not None and at + lengths[0] <= size:
-        begin, at, payload = at, at + lengths[0], at + lengths[1]
-    headers = data[begin + PRELUDE : payload]
-    meaning = _blocks.get(headers) if at else None
-    return None if meaning is None else (headers, meaning[0], data[payload : at - _CHECKSUM])
+def name_of(headers: bytes) -> bytes | None:
+    """What a frame with these headers is called, if they have been read and are short enough to be kept."""
+    meaning = _blocks.get(headers)
+    return None if meaning is None else meaning[0]
 
 
 def _read_prelude(prelude: bytes) -> tuple[int, int]:

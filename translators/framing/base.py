@@ -29,6 +29,10 @@ class Reader(Protocol):
         """The texts of ``data`` as the insides of JSON strings, if it ends frames that say words, and nothing else;
         each is what ``wirejson.dumps_text`` writes between the quotes, and none is empty. Else None."""
 
+    def apart(self, data: bytes) -> list[bytes]:
+        """``data`` cut where words end and where they begin again; joined, the parts are ``data``."""
+        ...
+
 
 class Framing(Protocol):
     @property

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 from zlib import crc32
 
 from translators import wirejson
-from translators.framing.aws import PRELUDE, AwsEvents, known_lengths, last_frame, may_wait
+from translators.framing.aws import PRELUDE, AwsEvents, known_length, known_lengths, may_wait, name_of
 from translators.template import Template
 
 CHUNK = b"chunk"
@@ -58,10 +58,8 @@ class ChunkEvents(AwsEvents):
     def shortcut(self, data: bytes, template: Template | None) -> ChunkEvents | None:
         if template is None or self.fault is not None:
             return None
-        if self._words is None:
-            last = last_frame(data)
-            if last is not None and last[1] == CHUNK and last[2].startswith(BEGINS):
-                self._words = _reader(last[0], self._short)
+        if self._words is None and name_of(self._headers) == CHUNK:
+            self._words = _reader(self._headers, self._short)
         return None if self._words is None else self
 
     def read(self, data: bytes) -> list[bytes] | None:
@@ -80,6 +78,12 @@ class ChunkEvents(AwsEvents):
         if rest:
             self._keep(rest)
         return texts
+
+    def apart(self, data: bytes) -> list[bytes]:
+        assert self._words is not None
+        waiting = bytes(self._buffer)
+        total = known_length((waiting + data)[:PRELUDE], 0) if waiting else 0
+        return self._words.apart(data, total - len(waiting) if total >= len(waiting) else len(data))
 
 
 def _reader(headers: bytes, short: int) -> Words:
@@ -126,6 +130,19 @@ class Words:
         except (ValueError, LookupError):
             return None, 0
         return pieces or None, at
+
+    def apart(self, data: bytes, at: int) -> list[bytes]:
+        """``data`` cut where known frames with these headers begin, and where others do, from ``at`` on."""
+        parts: list[bytes] = []
+        words, begin = True, 0
+        while length := known_length(data, at):
+            if data.startswith(self._around, at + PRELUDE) is not words:
+                words = not words
+                if at:
+                    parts.append(data[begin:at])
+                begin = at
+            at += length
+        return [*parts, data[begin:]]
 
     def _learn(self, head: bytes) -> _Head:
         """Raises ValueError or LookupError for a head that is not known to be right."""

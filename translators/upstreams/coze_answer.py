@@ -135,8 +135,6 @@ class ChatAnswer:
             if text:
                 emit(Reasoning(text))
                 return
-        self.template.forget()
-        self._thinking.forget()
         handler = self._on.get(name)
         if handler is not None and (payload or name in _BARE):
             handler(self, payload, emit)
@@ -170,7 +168,12 @@ class ChatAnswer:
 
     # What is said.
 
+    def _forget(self) -> None:
+        self.template.forget()
+        self._thinking.forget()
+
     def _delta(self, payload: bytes, emit: Emit) -> None:
+        self._forget()
         message = wirejson.loads(payload)
         self._open(message, message.get("chat_id"), emit)
         if message.get("type") != "answer" or message.get("content_type") not in _WORDS:
@@ -200,6 +203,7 @@ class ChatAnswer:
             read(self, message, emit)
 
     def _answer(self, message: dict[str, Any], emit: Emit) -> None:
+        self._forget()
         content, kind = text_of(message.get("content")), message.get("content_type")
         known = self._said.message(told_id(message.get("id")))
         if kind == "card":
