@@ -127,7 +127,14 @@ def _turn(message: Mapping[str, Any]) -> bytes:
         others = [part for part in content if part["type"] != "text"]
     if role == "assistant":
         text = _LINK.sub(r"\1", _spoken(text)) if "](" in text else _spoken(text)
-    return wirejson.dumps([role, " ".join(text.split()), others, message.get("tool_calls") or []])
+    return wirejson.dumps([role, in_single_spaces(text), others, message.get("tool_calls") or []])
+
+
+def in_single_spaces(text: str) -> str:
+    """``text`` with one space for all white space between two words, and none around them."""
+    if text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip(" ")  # there was nothing else to put right, and an answer may be a book
+    return " ".join(text.split())
 
 
 def _spoken(text: str) -> str:

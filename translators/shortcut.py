@@ -60,17 +60,23 @@ class Shortcut:
         return bool(self._rest) or not data.endswith(self._tail)
 
     def apart(self, data: bytes) -> list[bytes]:
-        """``data`` cut where events that begin like words begin, and where others do."""
+        """``data`` cut where events that begin like words begin, and where others do; what is torn goes with words
+        beside it."""
         parts: list[bytes] = []
         head, words, begin, at = self._head, True, 0, 0
-        for event in data.removesuffix(_BLANK).split(_BLANK):
-            if event.startswith(head) is not words:
+        *events, last = data.split(_BLANK)
+        goes_on = bool(self._rest)
+        for event in events:
+            if not goes_on and event.startswith(head) is not words:
                 words = not words
-                if at:
-                    parts.append(data[begin:at])
+                parts.append(data[begin:at])
                 begin = at
+            goes_on = False
             at += len(event) + len(_BLANK)
-        return [*parts, data[begin:]]
+        if words is not last.startswith(head[: len(last)]):
+            parts.append(data[begin:at])
+            begin = at
+        return [part for part in (*parts, data[begin:]) if part]
 
     def _torn(self, data: bytes) -> list[bytes] | None:
         """A read that begins or ends within a frame. What has no end yet waits where the framing would keep it."""

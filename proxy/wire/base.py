@@ -18,7 +18,7 @@ from attrs import define, frozen
 from translators.errors import GatewayError
 from translators.upstreams.plan import Call
 
-SLICE = 32 * 1024
+SLICE = 16 * 1024
 """The most that is handed on before a reader may say that it is full."""
 HIGH_WATER = 32 * 1024
 """Bytes that may wait for a reader before the upstream has to wait."""

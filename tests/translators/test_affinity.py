@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from translators.affinity import MAX_TOLD, SHORT, History, Told
+from translators.affinity import MAX_TOLD, SHORT, History, Told, in_single_spaces
 
 HI = {"role": "user", "content": "Hi"}
 MORE = {"role": "user", "content": "More"}
@@ -192,3 +192,12 @@ def test_a_first_question_is_found_again_however_long_it_is(content: Any) -> Non
 def test_a_long_question_is_let_go_at_once() -> None:
     for content in ("h" * (SHORT + 1), [{"type": "text", "text": "hi"}]):
         assert History.of([{"role": "user", "content": content}], "u")._first is None
+
+
+@given(
+    st.lists(st.sampled_from(["a", "bc", " ", "  ", "\n", "\t", "\x1f", "\x7f", "\xa0", "é", "\u2028"])).map(
+        "".join
+    )
+)
+def test_a_text_in_single_spaces_is_its_words(text: str) -> None:
+    assert in_single_spaces(text) == " ".join(text.split())

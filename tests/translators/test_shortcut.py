@@ -227,7 +227,10 @@ APART: list[list[bytes]] = [
     [PING, framed(b"a")],
     [framed(b"a"), PING + OTHER, framed(b"b", b"c"), OTHER],
     [PING, framed(b"a") + ONE[:-1]],
-    [framed(b"a"), HEAD[:-1]],
+    [framed(b"a") + HEAD[:-1]],
+    [framed(b"a") + HEAD[:1]],
+    [framed(b"a"), b"\n"],
+    [PING, HEAD[:5]],
     [ONE[5:], framed(b"a")],
 ]
 
@@ -235,6 +238,12 @@ APART: list[list[bytes]] = [
 @pytest.mark.parametrize("parts", APART)
 def test_words_and_other_things_are_taken_apart(parts: list[bytes]) -> None:
     assert fresh().apart(b"".join(parts)) == parts
+
+
+def test_what_goes_on_goes_with_the_words_after_it() -> None:
+    shortcut = Shortcut(HEAD, TAIL, MAX_FRAME, bytearray(ONE[:20]))
+    assert shortcut.apart(ONE[20:] + ONE + PING) == [ONE[20:] + ONE, PING]
+    assert shortcut.apart(ONE[20:] + PING + ONE) == [ONE[20:], PING, ONE]
 
 
 @given(st.lists(st.one_of(st.sampled_from([ONE, PING, OTHER, ONE[:-1], HEAD, b"\n"]), st.binary(max_size=5))))

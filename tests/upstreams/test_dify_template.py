@@ -184,6 +184,13 @@ def test_dify_shortcut_is_unseen_in_generated_frames(payloads: list[str], reason
         assert_unseen(b"".join(map(frame, payloads)) + frames(END), monkeypatch, reasoning=reasoning)
 
 
+def test_dify_shortcut_is_forgotten_when_an_agent_has_said_all_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says after that is the beginning of something, where thoughts may stand."""
+    word = say('"0"', event='"event":"agent_message"')
+    sent = [word, say('""'), word, chunk('"<think>"', "")]
+    assert_unseen(b"".join(map(frame, sent)) + frames(END), monkeypatch, reasoning="split")
+
+
 @pytest.mark.parametrize(
     ("payloads", "more", "text"),
     [

@@ -221,6 +221,7 @@ class DifyAnswer(Upstream):
 
     def _closing_copy(self, text: str, emit: Emit) -> None:
         """Agents of the new kind repeat their whole answer at the end; only what was not said before is said."""
+        self._template.forget()  # what is said next is the beginning of something
         self._words.part(emit)
         said = self._words.told.text.strip()
         copy = visible(text, self.settings.reasoning).strip()
