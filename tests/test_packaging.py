@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import email
+import hashlib
 import json
 import os
 import re
@@ -24,6 +25,11 @@ from tests.support.gateway import GatewayThread, builtin_upstream, config_of
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+PUBLISHED = {
+    "proxy/static/rapidoc-min.js": "affbd173a65e870e18f392cca963113bcdafb6e50e88cd2f6a834a65b22db94d",
+}
+"""What others wrote, by its SHA-256: dist/rapidoc-min.js of the npm package rapidoc 9.3.8."""
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -146,3 +152,10 @@ def test_the_health_check_tells_a_live_gateway_from_a_dead_one():
         environ = {**os.environ, "PORT": str(gateway.port)}
         assert subprocess.run(command, env=environ, capture_output=True, check=False).returncode == 0
     assert subprocess.run(command, env=environ, capture_output=True, check=False).returncode != 0
+
+
+def test_what_others_wrote_is_as_they_published_it() -> None:
+    found = {name: hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in PUBLISHED}
+    assert found == PUBLISHED
+    scripts = {str(path.relative_to(ROOT)) for path in (ROOT / "proxy").rglob("*.js")}
+    assert scripts == set(PUBLISHED), "a script that nobody vouches for"
