@@ -131,28 +131,25 @@ class Dialer:
             raise UpstreamTimeout(f"The upstream did not answer within {limit:g} seconds.") from None
 
     async def _ask(self, call: Call, upstream: Upstream) -> Body:
-        """As long as the upstream has another question after a refusal, that is asked instead."""
-        for _ in range(MAX_QUESTIONS - 1):
-            try:
-                return await self._insist(call, upstream)
-            except GatewayError as error:
-                if upstream.unwanted or not upstream.reconsider(error):
-                    raise
-            again = upstream.call()
-            assert isinstance(again, Call)
-            call = again
-        return await self._insist(call, upstream)
-
-    async def _insist(self, call: Call, upstream: Upstream) -> Body:
-        for attempt in range(self.config.retries + 1):
+        """The same question as long as that is safe; then, if the upstream has another one, that instead."""
+        attempt, questions = 0, 1
+        while True:
             try:
                 return await self._attempt(call, upstream)
             except GatewayError as error:
                 wait = self._wait_before_retry(error, attempt)
-                if wait is None or upstream.unwanted:
+                if upstream.unwanted:
                     raise
-            await asyncio.sleep(wait)
-        raise AssertionError("the last attempt returns or raises")
+                if wait is None and (questions == MAX_QUESTIONS or not upstream.reconsider(error)):
+                    raise
+            if wait is None:
+                attempt, questions = 0, questions + 1
+                again = upstream.call()
+                assert isinstance(again, Call)
+                call = again
+            else:
+                attempt += 1
+                await asyncio.sleep(wait)
 
     def _wait_before_retry(self, error: GatewayError, attempt: int) -> float | None:
         if attempt >= self.config.retries:

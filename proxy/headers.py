@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from email.utils import formatdate
 
 from aiohttp import hdrs, web
-from attrs import define, field
+from attrs import define
 
 from proxy.config import Cors
 from proxy.keys import RECORD
@@ -55,12 +55,8 @@ STREAM = {
 class AnswerHeaders:
     cors: Cors
     clock: Callable[[], float] = time.time
-    _date: tuple[int, str] = (0, "")
-    _stream_start: bytes = field(init=False)
-
-    @_stream_start.default
-    def _rendered(self) -> bytes:
-        return b"HTTP/1.1 200 OK\r\n" + _lines({**STREAM, **SECURITY}.items())
+    _second: tuple[int, str, bytes] = (0, "", b"")
+    """The date in a second, and what the heads of all its streams begin with."""
 
     def dress(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         """Give ``response`` what it lacks, and our name instead of aiohttp's."""
@@ -75,44 +71,48 @@ class AnswerHeaders:
 
     def stream_head(self, request: web.BaseRequest, told: Mapping[str, str] = NO_HEADERS) -> bytes:
         """Status line and headers of a stream, but for how its body ends; ``told`` is the platform's part."""
-        own = [*self._own(request), *harmless(told)]
+        own = self._own(request)
+        own += harmless(told)
         if hdrs.ORIGIN in request.headers:
             own.append((hdrs.VARY, hdrs.ORIGIN))
-        return b"%bDate: %b\r\n%b" % (self._stream_start, self._today().encode("ascii"), _lines(own))
+        return self._now()[2] + _lines(own)
 
     def whole(self, request: web.BaseRequest, response: web.Response) -> bytes:
         """An answer that is one piece, dressed, with its head and body."""
         self.dress(request, response)
         body, headers = response.body or b"", response.headers
         assert isinstance(body, bytes)
-        headers.setdefault(hdrs.DATE, self._today())
+        headers.setdefault(hdrs.DATE, self._now()[1])
         headers[hdrs.CONTENT_LENGTH] = str(len(body))
         if not request.keep_alive:
             headers[hdrs.CONNECTION] = "close"
         start = f"HTTP/1.1 {response.status} {response.reason}\r\n".encode("ascii")
         return b"".join((start, _lines(headers.items()), b"\r\n", body))
 
-    def _today(self) -> str:
+    def _now(self) -> tuple[int, str, bytes]:
         now = int(self.clock())
-        if self._date[0] != now:
-            self._date = (now, formatdate(now, usegmt=True))
-        return self._date[1]
+        if self._second[0] != now:
+            date = formatdate(now, usegmt=True)
+            shared = _lines({**STREAM, **SECURITY, hdrs.DATE: date}.items())
+            self._second = (now, date, b"HTTP/1.1 200 OK\r\n" + shared)
+        return self._second
 
     def allows(self, method: str) -> bool:
         methods = self.cors.methods
         return method in methods or (method == hdrs.METH_HEAD and hdrs.METH_GET in methods)
 
-    def _own(self, request: web.BaseRequest) -> Iterator[tuple[str, str]]:
+    def _own(self, request: web.BaseRequest) -> list[tuple[str, str]]:
         """What differs from answer to answer."""
+        own: list[tuple[str, str]] = []
         record = request.get(RECORD)
         if record is not None:
-            yield "x-request-id", record.id
             elapsed = asyncio.get_running_loop().time() - record.began
-            yield "openai-processing-ms", str(int(elapsed * 1000))
+            own = [("x-request-id", record.id), ("openai-processing-ms", str(int(elapsed * 1000)))]
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is not None and self._may_read(request.method, origin):
-            yield hdrs.ACCESS_CONTROL_ALLOW_ORIGIN, origin
-            yield hdrs.ACCESS_CONTROL_EXPOSE_HEADERS, ",".join(EXPOSED)
+            own.append((hdrs.ACCESS_CONTROL_ALLOW_ORIGIN, origin))
+            own.append((hdrs.ACCESS_CONTROL_EXPOSE_HEADERS, ",".join(EXPOSED)))
+        return own
 
     def _may_read(self, method: str, origin: str) -> bool:
         if not self.cors.enabled or method == hdrs.METH_OPTIONS or not self.allows(method):
@@ -133,4 +133,4 @@ def harmless(told: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _lines(headers: Iterable[tuple[str, str]]) -> bytes:
-    return "".join(f"{name}: {value}\r\n" for name, value in headers).encode("utf-8", "surrogateescape")
+    return "".join([f"{name}: {value}\r\n" for name, value in headers]).encode("utf-8", "surrogateescape")

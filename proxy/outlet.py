@@ -74,6 +74,10 @@ class Sent(web.StreamResponse):
         """It has ended."""
 
 
+_SENT = {keeps: Sent(keeps) for keeps in (True, False)}
+"""There is nothing of one answer in them, so two are enough."""
+
+
 @define(eq=False)
 class HttpOutlet:
     """Lets go of the request when it opens: its record holds the outlet, and two that hold each other stay until
@@ -92,7 +96,7 @@ class HttpOutlet:
 
     @property
     def response(self) -> Sent:
-        return Sent(self._keeps)
+        return _SENT[self._keeps]
 
     def open(self, first: bytes, told: Mapping[str, str] = NO_HEADERS, ends: bool = False) -> None:
         request, self._request = self._request, None

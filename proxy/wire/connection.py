@@ -53,7 +53,8 @@ class Incoming:
         while self._head is None:
             if self._error is not None:
                 raise self._error
-            await self._wait()
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
         head, self._head = self._head, None
         return head
 
@@ -63,7 +64,8 @@ class Incoming:
                 raise self._error
             if self._ended:
                 return b""
-            await self._wait()
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
         data = self._pieces.pop(0)
         self._waiting -= len(data)
         if self._waiting <= HIGH_WATER and self.connection is not None:
@@ -150,12 +152,11 @@ class Incoming:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    async def _wait(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
-        await self._waiter
-
     def _keep(self, data: bytes) -> None:
-        self._pieces += (data[at : at + SLICE] for at in range(0, len(data), SLICE))
+        if len(data) <= SLICE:
+            self._pieces.append(data)
+        else:
+            self._pieces += (data[at : at + SLICE] for at in range(0, len(data), SLICE))
         self._waiting += len(data)
         self.pull()
         if self._waiting > HIGH_WATER and self.connection is not None:

@@ -100,17 +100,19 @@ class ResponseParser:
     # The head.
 
     def _in_head(self, data: bytes) -> bytes:
-        seen = max(0, len(self._buffer) - 3)
-        self._buffer += data
-        buffer = self._buffer
-        if not buffer.startswith(_BEGINNING[: len(buffer)]):
+        buffer, seen = self._buffer, 0
+        if buffer:
+            seen = max(0, len(buffer) - 3)
+            data = bytes(buffer) + data
+        if not data.startswith(_BEGINNING[: len(data)]):
             return self._fail("it does not begin like a response")
-        end = buffer.find(b"\r\n\r\n", seen)
-        if end > MAX_HEAD or (end < 0 and len(buffer) > MAX_HEAD):
+        end = data.find(b"\r\n\r\n", seen)
+        if end > MAX_HEAD or (end < 0 and len(data) > MAX_HEAD):
             return self._fail("its head is too long")
         if end < 0:
+            buffer[:] = data
             return b""
-        block, rest = bytes(buffer[:end]), bytes(buffer[end + 4 :])
+        block, rest = data[:end], data[end + 4 :]
         buffer.clear()
         try:
             read = _read(block)
@@ -178,6 +180,8 @@ class ResponseParser:
     def _last_chunk(self, length: int, rest: bytes) -> None:
         if length < 0:
             self._fail("a chunk's size is none")
+        elif rest == b"\r\n":
+            self._end(b"")
         else:
             self._step = ResponseParser._trailers
             self._trailers(rest)
@@ -286,5 +290,7 @@ def _fields(lines: list[bytes]) -> CIMultiDict[str]:
 
 def _size(line: bytes) -> int:
     """The size of a chunk; below zero if there is none."""
+    if line == b"0":
+        return 0
     match = _SIZE.fullmatch(line)
     return -1 if match is None else int(match.group(1), 16)

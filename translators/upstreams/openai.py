@@ -87,6 +87,8 @@ class OpenAI(Upstream):
         text = self._template.match(payload)
         if text:
             emit(Text(text))
+        elif payload.startswith(b"{"):
+            self._chunk(payload, emit)
         elif payload.strip() == b"[DONE]":
             if self._choices:
                 self._complete(emit)
