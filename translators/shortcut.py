@@ -15,6 +15,8 @@ a frame whose end has not come, in the framing's own buffer, so either way can g
 
 from __future__ import annotations
 
+from itertools import repeat
+
 import orjson
 
 from translators.wirejson import dumps_text, safe_lines
@@ -25,81 +27,102 @@ _PLAIN = bytes(0xFF if byte < 0x20 or byte in b'"\\' else byte for byte in range
 """Changes every text with a byte that does not stand for itself in a JSON string."""
 _MARK = 16
 
+ANY_LENGTH: float = 1 << 30
+"""Of a text: there is no frame for a longer one."""
+
 
 class Shortcut:
-    __slots__ = ("_head", "_limit", "_rest", "_tail")
+    __slots__ = ("_head", "_limit", "_longest", "_rest", "_tail")
 
-    def __init__(self, head: bytes, tail: bytes, limit: int, rest: bytearray) -> None:
+    def __init__(
+        self, head: bytes, tail: bytes, limit: int, rest: bytearray, longest: float = ANY_LENGTH
+    ) -> None:
         """``limit`` is the longest frame that is allowed; a longer read is not looked at. ``rest`` is where the
-        framing keeps the beginning of an event."""
+        framing keeps the beginning of an event. ``longest`` is the longest text that is read here, in bytes."""
         self._head = head
         self._tail = tail
         self._limit = limit
+        self._longest = longest
         self._rest = rest
 
-    def read(self, data: bytes) -> list[bytes] | None:
-        """The texts of the frames in ``data``; None if there is anything else in it."""
-        head, tail = self._head, self._tail
-        if self._rest or not data.endswith(tail):
-            return self._torn(data)
-        if not data.startswith(head) or len(data) > self._limit:
-            return None
+    def read(self, data: bytes) -> tuple[list[bytes] | None, int]:
+        """The texts that ``data`` begins with, or None for something else, and where that ends."""
+        if self._rest:
+            return self._go_on(data)
+        head, tail, end = self._head, self._tail, len(data)
+        if not data.startswith(head) or end > self._limit:
+            return None, self._other(data)
         text = data[len(head) : -len(tail)]  # empty where the two overlap
         texts = [text]
-        if _LF in text:
-            texts = self._cut(data)
+        if _LF in text or not data.endswith(tail):
+            texts, end = self._cut(data)
             text = b"".join(texts)
+            if _LF in text:
+                texts, end = self._until_line_end(texts)
+                text = b"".join(texts)
+            if not texts:
+                return None, self._other(data)
+        elif text and text.isascii() and text.translate(_PLAIN) == text and len(text) <= self._longest:
+            return texts, end  # the usual read
+        if len(text) > self._longest and max(map(len, texts)) > self._longest:
+            return None, end
         if text.translate(_PLAIN) != text:
-            return _written(texts)
-        if not text.isascii():
-            return _decoded(texts)
-        return texts if all(texts) else None
+            told = _written(texts)
+        elif text.isascii():
+            told = texts if text and all(texts) else None
+        else:
+            told = _decoded(texts)
+        return told, end if told is None or end == len(data) else self._keep(data, end)
 
-    def is_torn(self, data: bytes) -> bool:
-        """Whether it begins or ends within a frame, or ends with something else."""
-        return bool(self._rest) or not data.endswith(self._tail)
+    def _until_line_end(self, texts: list[bytes]) -> tuple[list[bytes], int]:
+        """One of them goes on after its tail, with something else that has the same."""
+        first = next(number for number, text in enumerate(texts) if _LF in text)
+        text, tail, _ = texts[first].partition(self._tail)
+        texts = [*texts[:first], text] if tail else texts[:first]
+        return texts, sum(map(len, texts)) + len(texts) * (len(self._head) + len(self._tail))
 
-    def apart(self, data: bytes) -> list[bytes]:
-        """``data`` cut where events that begin like words begin, and where others do; what is torn goes with words
-        beside it."""
-        parts: list[bytes] = []
-        head, words, begin, at = self._head, True, 0, 0
-        *events, last = data.split(_BLANK)
-        goes_on = bool(self._rest)
-        for event in events:
-            if not goes_on and event.startswith(head) is not words:
-                words = not words
-                parts.append(data[begin:at])
-                begin = at
-            goes_on = False
-            at += len(event) + len(_BLANK)
-        if words is not last.startswith(head[: len(last)]):
-            parts.append(data[begin:at])
-            begin = at
-        return [part for part in (*parts, data[begin:]) if part]
-
-    def _torn(self, data: bytes) -> list[bytes] | None:
-        """A read that begins or ends within a frame. What has no end yet waits where the framing would keep it."""
+    def _go_on(self, data: bytes) -> tuple[list[bytes] | None, int]:
+        """A read that begins within a frame."""
         rest, waiting = self._rest, bytes(self._rest)
-        data = waiting + data
-        end = data.rfind(_BLANK) + len(_BLANK)
-        if not data.endswith(self._tail, 0, end) or _CR in data[end:]:
-            return None
         rest.clear()
-        texts = self.read(data[:end])
-        rest[:] = waiting if texts is None else data[end:]
-        return texts
+        texts, end = self.read(waiting + data)
+        if texts is None:
+            rest[:] = waiting
+        return texts, end - len(waiting)
 
-    def _cut(self, data: bytes) -> list[bytes]:
-        """The texts between heads and tails; nothing that passes for texts if there is more in ``data``.
+    def _keep(self, data: bytes, end: int) -> int:
+        """What has no end yet waits where the framing would keep it."""
+        rest = data[end:]
+        if _BLANK in rest or _CR in rest:
+            return end
+        self._rest[:] = rest
+        return len(data)
+
+    def _other(self, data: bytes) -> int:
+        """Where something else than words ends, or seems to."""
+        at = data.find(_BLANK + self._head)
+        return len(data) if at < 0 else at + len(_BLANK)
+
+    def _cut(self, data: bytes) -> tuple[list[bytes], int]:
+        """The texts between heads and tails that ``data`` begins with, and where these end; none where it does not.
 
         Cutting at a short mark and putting together again to compare is quicker than looking for all of it.
         """
         head, tail = self._head, self._tail
         mark = head[:_MARK]
-        start, end = len(head) - len(mark), -len(tail)
-        texts = [rest[start:end] for rest in data.split(mark)[1:]]
-        return texts if head + (tail + head).join(texts) + tail == data else [b""]
+        start, stop = len(head) - len(mark), -len(tail)
+        whole = data if data.endswith(tail) else data[: data.rfind(_BLANK) + len(_BLANK)]
+        pieces = whole.split(mark)[1:]
+        texts = [piece[start:stop] for piece in pieces]
+        run = head + (tail + head).join(texts) + tail
+        if run == whole:
+            return texts, len(run)
+        # There is something else in it, after the tail with which a piece does not end.
+        alike = [*map(bytes.endswith, pieces, repeat(tail)), False].index(False)
+        last = pieces[alike : alike + 1]
+        texts[alike:] = [piece[start : piece.index(tail)] for piece in last if tail in piece]
+        run = head + (tail + head).join(texts) + tail
+        return (texts, len(run)) if data.startswith(run) else ([], 0)
 
 
 def _decoded(texts: list[bytes]) -> list[bytes] | None:

@@ -24,10 +24,12 @@ UNREADABLE = (ValueError, LookupError, TypeError, AttributeError)
 
 MANY = 8
 """Events before a shortcut is asked for: to make one costs what it saves in five, and many answers are brief."""
+ROUNDS = 16
+"""How often words are looked for in one read."""
 LONG = 4096
-"""Bytes of a read in which words are looked for between other things."""
+"""Bytes of a read in which it pays to meet words again, after what made them forgotten."""
 SHORT = 1024
-"""Bytes of it in which words can be met."""
+"""Bytes of it in which they can be met."""
 
 
 def _unheard(event: Event) -> None:
@@ -50,26 +52,35 @@ class Stream:
 
     def feed(self, data: bytes) -> bytes:
         shortcut, received = self._shortcut, self.received + len(data)
-        if shortcut is not None and (received <= MAX_BODY or self.surface.streams):
-            if len(data) > LONG and len(parts := shortcut.apart(data)) > 1:
-                return self._feed_apart(parts, received)
-            texts = shortcut.read(data)
-            if texts is not None:
-                self.received = received
-                self.upstream.heard(texts)
-                return self.surface.words(texts)
-        return self._feed(data)
+        if shortcut is None or (received > MAX_BODY and not self.surface.streams):
+            return self._feed(data)
+        texts, end = shortcut.read(data)
+        if texts is None or end < len(data):
+            return self._feed_mixed(data, texts, end)
+        self.received = received
+        self.upstream.heard(texts)
+        return self.surface.words(texts)
 
-    def _feed_apart(self, parts: list[bytes], received: int) -> bytes:
-        """A long read with something else between the words, after which they may have to be met again."""
+    def _feed_mixed(self, data: bytes, texts: list[bytes] | None, end: int) -> bytes:
+        """What has something else before, between or after the words, or no words."""
+        received = self.received + len(data)
         out: list[bytes] = []
-        for part in parts:
-            rest = part
-            if self._shortcut is None:
-                out.append(self._feed(part[:SHORT]))
-                rest = part[SHORT:]
-            if rest:
-                out.append(self.feed(rest))
+        rounds = ROUNDS
+        while True:
+            if texts is None:
+                out.append(self._feed(data[:end]))
+            else:
+                self.received += end
+                self.upstream.heard(texts)
+                out.append(self.surface.words(texts))
+            data = data[end:]
+            if not data:
+                break
+            rounds -= 1
+            if rounds and self._shortcut is not None:
+                texts, end = self._shortcut.read(data)
+            else:  # words may have to be met again before they can be read
+                texts, end = None, SHORT if rounds and len(data) > LONG else len(data)
         self.received = received  # even if the answer ended before
         return b"".join(out)
 

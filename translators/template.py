@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import orjson
 
-from translators.shortcut import Shortcut
+from translators.shortcut import ANY_LENGTH, Shortcut
 
 
 class Template:
-    __slots__ = ("_around", "_key", "_prefix", "_suffix", "event", "met", "shortcut")
+    __slots__ = ("_around", "_key", "_prefix", "_suffix", "event", "longest", "met", "shortcut")
 
-    def __init__(self, key: bytes, event: bytes | None = None) -> None:
+    def __init__(self, key: bytes, event: bytes | None = None, longest: float = ANY_LENGTH) -> None:
         """``key`` is the name of the member that holds the text, in its quotes; ``event`` that of the events
-        which the template stands for, if it does not stand for all."""
+        which the template stands for, if it does not stand for all; ``longest`` is the longest text that may be
+        read past it, in bytes."""
+        self.longest = longest
         self._key = key
         self.event = event
         self.forget()

@@ -25,6 +25,24 @@ def framed(*texts: bytes) -> bytes:
     return b"".join(HEAD + text + TAIL for text in texts)
 
 
+def whole(data: bytes, shortcut: Shortcut | None = None) -> list[bytes] | None:
+    """The texts, if ``data`` is made of nothing else."""
+    texts, end = (shortcut or fresh()).read(data)
+    assert 0 < end <= len(data)
+    return texts if end == len(data) else None
+
+
+def in_turn(shortcut: Shortcut, data: bytes) -> list[bytes | list[bytes]]:
+    """What is read, and what is not."""
+    parts: list[bytes | list[bytes]] = []
+    while data:
+        texts, end = shortcut.read(data)
+        assert end > 0
+        parts.append(data[:end] if texts is None else texts)
+        data = data[end:]
+    return parts
+
+
 READ: list[tuple[bytes, bytes]] = [
     (b"word", b"word"),
     (b" ", b" "),
@@ -65,18 +83,18 @@ DECLINED = [
 
 @pytest.mark.parametrize(("sent", "told"), READ)
 def test_texts_that_are_read(sent: bytes, told: bytes) -> None:
-    assert fresh().read(framed(sent)) == [told]
-    assert fresh().read(framed(b"a", sent, sent)) == [b"a", told, told]
+    assert whole(framed(sent)) == [told]
+    assert whole(framed(b"a", sent, sent)) == [b"a", told, told]
     assert told == dumps_text(orjson.loads(b'"%b"' % sent))[1:-1]
 
 
 @pytest.mark.parametrize("sent", DECLINED)
 def test_texts_that_are_declined(sent: bytes) -> None:
-    assert fresh().read(framed(sent)) is None
-    assert fresh().read(framed(b"a", sent)) is None
-    assert fresh().read(framed(sent, b"a")) is None
-    assert fresh().read(framed("é".encode(), sent, b"a")) is None
-    assert fresh().read(framed(rb"\n", sent, b"a")) is None
+    assert whole(framed(sent)) is None
+    assert whole(framed(b"a", sent)) is None
+    assert whole(framed(sent, b"a")) is None
+    assert whole(framed("é".encode(), sent, b"a")) is None
+    assert whole(framed(rb"\n", sent, b"a")) is None
 
 
 TORN = [(b"\xe6", b"\x95\xb0"), (rb"\ud83d", rb"\ude00"), (b"\\", b'"'), (b"a\\", rb",\"x"), (b'"', b'"')]
@@ -84,68 +102,111 @@ TORN = [(b"\xe6", b"\x95\xb0"), (rb"\ud83d", rb"\ude00"), (b"\\", b'"'), (b"a\\"
 
 @pytest.mark.parametrize(("first", "second"), TORN)
 def test_texts_that_are_whole_only_together_are_declined(first: bytes, second: bytes) -> None:
-    assert fresh().read(framed(first, second)) is None
-    assert fresh().read(framed(b"a", first, second, b"b")) is None
+    assert whole(framed(first, second)) is None
+    assert whole(framed(b"a", first, second, b"b")) is None
 
 
 ONE = framed(b"word")
+PING = b": ping\n\n"
+OTHER = b"event: words\ndata: {}\n\n"
+LIKE = ONE.replace(b"words", b"other")
+"""With the end of words, but not their beginning."""
+UNLIKE = ONE.replace(b"[2]", b"[3]")
+"""With their beginning."""
 STRANGE = [
-    b"",
     b"\n",
     HEAD,
+    HEAD[:5],
     TAIL,
     HEAD + TAIL[1:],
     HEAD[:-1] + TAIL,
     ONE[:-1],
     ONE[1:],
-    ONE + b"\n",
     b"\n" + ONE,
-    ONE + b": ping\n\n",
-    b": ping\n\n" + ONE,
-    ONE + b": ping\n\n" + ONE,
-    ONE + b"\n" + ONE,
-    ONE[:-1] + ONE,
-    ONE.replace(b"words", b"other"),
-    ONE + ONE.replace(b"words", b"other") + ONE,
-    ONE.replace(b"[2]", b"[3]"),
-    ONE + ONE.replace(b"[2]", b"[3]") + ONE,
+    PING,
+    LIKE,
+    UNLIKE,
+    OTHER,
     ONE.replace(b"\n", b"\r\n"),
     ONE.replace(b"\n", b"\r"),
-    ONE * 2 + ONE.replace(b'"word"', b"null") + ONE,
-    ONE + b"event: words\ndata: {}\n\n" + ONE,
-    framed(b"event: words\ndata: x", b"a"),
+    ONE.replace(b'"word"', b"null"),
+    framed(b"event: words\ndata: x")[:-1],
+    ONE[:-1] + ONE,
 ]
 
 
 @pytest.mark.parametrize("data", STRANGE)
 def test_other_data_is_declined(data: bytes) -> None:
-    assert fresh().read(data) is None
+    assert whole(data) is None
+
+
+MIXED: list[list[bytes | list[bytes]]] = [
+    [[b"word"], PING],
+    [PING, [b"word"]],
+    [PING + PING + OTHER, [b"word"]],
+    [[b"word"], PING, [b"word", b"word"], OTHER + PING, [b"word"]],
+    [LIKE, [b"word"]],
+    [UNLIKE, [b"word"]],
+    [UNLIKE + LIKE, [b"word"], UNLIKE],
+    [[b"word"], LIKE, [b"word", b"word"]],
+    [[b"word"], LIKE, [b"word"], PING + LIKE, [b"word"]],
+    [[b"word", b"word"], UNLIKE, [b"word"], UNLIKE],
+    [[b"word"], OTHER, [b"word"], ONE.replace(b'"word"', b"null"), [b"word"]],
+    [[b"word"], b"\n\n", [b"word"]],
+    [[b"word"], ONE.replace(b"\n", b"\r\n")],
+    [[b"word"], HEAD + b"\r"],
+    [framed(b"a", b'"'), PING, [b"word"]],
+    [framed(b"", b"a"), PING, [b"word"]],
+    [[b"word"], framed(b"\n"), [b"word"]],
+]
+"""Words, and what is none, in turn."""
+
+
+@pytest.mark.parametrize("parts", MIXED)
+def test_words_are_read_up_to_something_else_and_from_after_it(parts: list[bytes | list[bytes]]) -> None:
+    data = b"".join(part if isinstance(part, bytes) else framed(*part) for part in parts)
+    assert in_turn(fresh(), data) == parts
+
+
+def test_what_ends_like_words_does_not_hide_what_stands_before_its_end() -> None:
+    assert whole(ONE + LIKE) is None
+    assert whole(ONE + LIKE + ONE) is None
+    assert whole(ONE + PING + LIKE + ONE) is None
 
 
 def test_a_head_and_a_tail_that_overlap_are_not_a_frame() -> None:
     shortcut = Shortcut(b'data: ""', b'""\n\n', MAX_FRAME, bytearray())
-    assert shortcut.read(b'data: ""\n\n') is None
-    assert shortcut.read(b'data: "x"\n\n') is None
-    assert shortcut.read(b'data: ""x""\n\n') == [b"x"]
+    assert whole(b'data: ""\n\n', shortcut) is None
+    assert whole(b'data: "x"\n\n', shortcut) is None
+    assert whole(b'data: ""x""\n\n', shortcut) == [b"x"]
 
 
 def test_a_head_may_be_short() -> None:
     shortcut = Shortcut(b'data:"', b'"\n\n', MAX_FRAME, bytearray())
-    assert shortcut.read(b'data:"a"\n\ndata:"b"\n\n') == [b"a", b"b"]
-    assert shortcut.read(b'data:"a"\n\ndata:"data:"\n\n') is None
+    assert whole(b'data:"a"\n\ndata:"b"\n\n', shortcut) == [b"a", b"b"]
+    assert whole(b'data:"a"\n\ndata:"data:"\n\n', shortcut) is None
 
 
 def test_a_read_longer_than_a_frame_may_be_is_declined() -> None:
     shortcut = Shortcut(HEAD, TAIL, len(ONE), bytearray())
-    assert shortcut.read(ONE) == [b"word"]
-    assert shortcut.read(framed(b"words")) is None
-    assert shortcut.read(ONE * 2) is None
+    assert whole(ONE, shortcut) == [b"word"]
+    assert whole(framed(b"words"), shortcut) is None
+    assert whole(ONE * 2, shortcut) is None
+
+
+def test_texts_longer_than_is_allowed_are_declined() -> None:
+    shortcut = Shortcut(HEAD, TAIL, MAX_FRAME, bytearray(), longest=4)
+    assert whole(ONE, shortcut) == [b"word"]
+    assert whole(ONE * 3, shortcut) == [b"word"] * 3
+    assert whole(framed(b"words"), shortcut) is None
+    assert whole(framed(b"a", b"words"), shortcut) is None
+    assert whole(framed("éée".encode()), shortcut) is None
 
 
 def test_many() -> None:
     words = [b"%d" % number for number in range(1000)]
-    assert fresh().read(framed(*words)) == words
-    assert fresh().read(framed(*words, b"")) is None
+    assert whole(framed(*words)) == words
+    assert whole(framed(*words, b"")) is None
 
 
 INSIDES = st.one_of(
@@ -171,13 +232,17 @@ def slowly(texts: list[bytes]) -> list[bytes] | None:
 
 @given(st.lists(INSIDES, min_size=1, max_size=5))
 def test_what_is_read_is_what_a_parser_reads(texts: list[bytes]) -> None:
-    """A text may hold frames itself: so many texts are there, and the law holds for them."""
+    """A text may hold frames itself: so many texts are there, and the law holds for them. Or it may hold the end of
+    one and something else."""
     data = framed(*texts)
     apart = data[len(HEAD) : -len(TAIL)].split(TAIL + HEAD)
-    read = fresh().read(data)
-    assert read == slowly(apart)
+    read, end = fresh().read(data)
+    if end == len(data):
+        assert read == slowly(apart)
+    elif read is not None:
+        assert read == slowly(data[len(HEAD) : end - len(TAIL)].split(TAIL + HEAD))
     if read is not None:
-        assert spoken(read) == "".join(orjson.loads(b'"%b"' % text) for text in apart)
+        assert spoken(read) == "".join(map(orjson.loads, (b'"%b"' % text for text in read)))
 
 
 CUT = framed(b"a", b"b", b"c")
@@ -187,66 +252,56 @@ CUT = framed(b"a", b"b", b"c")
 def test_a_read_that_ends_within_a_frame_is_gone_on_with(cut: int) -> None:
     rest = bytearray()
     shortcut = Shortcut(HEAD, TAIL, MAX_FRAME, rest)
-    texts = shortcut.read(CUT[:cut])
+    texts = whole(CUT[:cut], shortcut)
     assert texts == [b"a", b"b"][: cut // len(framed(b"a"))]
     assert rest == CUT[len(framed(*texts)) : cut]
-    assert texts + (shortcut.read(CUT[cut:] + framed(b"d")) or []) == [b"a", b"b", b"c", b"d"]
+    assert texts + (whole(CUT[cut:] + framed(b"d"), shortcut) or []) == [b"a", b"b", b"c", b"d"]
     assert rest == b""
 
 
-WAITING = [
-    (b"", framed(b"a")[:-1]),
-    (b"", framed(b"a") + HEAD + b"\r"),
-    (b"", framed(b"a") + b": ping\n\n" + HEAD),
-    (b"", b"\n\n" + HEAD),
-    (HEAD, b"b"),
-    (HEAD, b"b" + TAIL[:-1]),
-    (HEAD, framed(b"b")),
-    (HEAD, b'b"' + TAIL),
-    (b"d", HEAD[1:] + b"b" + TAIL),
-    (HEAD + b"b", TAIL + b": ping\n\n"),
+def test_a_line_end_too_many_goes_with_the_words_before_it() -> None:
+    rest = bytearray()
+    assert whole(ONE + b"\n", Shortcut(HEAD, TAIL, MAX_FRAME, rest)) == [b"word"]
+    assert rest == b"\n"
+
+
+WAITING: list[tuple[bytes, bytes, int]] = [
+    (b"", ONE[:-1], len(ONE) - 1),
+    (b"", b"\n\n" + HEAD, 2),
+    (HEAD, b"b", 1),
+    (HEAD, b"b" + TAIL[:-1], len(TAIL)),
+    (HEAD, ONE, len(ONE)),
+    (HEAD, ONE + ONE, len(ONE)),
+    (HEAD, b'b"' + TAIL, len(TAIL) + 2),
+    (b"d", HEAD[1:] + b"b" + TAIL + ONE, len(HEAD) + len(TAIL)),
+    (HEAD + b"b" + TAIL[:-1], b": ping\n\n" + ONE, len(PING)),
+    (b"\n", b"\n" + ONE, 1),
+    (b"\n", ONE, len(ONE)),
 ]
-"""What waits from an earlier read, and a read that is not gone on with."""
+"""What waits from an earlier read, a read that is not gone on with, and what of it is declined."""
 
 
-@pytest.mark.parametrize(("waiting", "data"), WAITING)
-def test_what_is_declined_leaves_what_waits_as_it_is(waiting: bytes, data: bytes) -> None:
+@pytest.mark.parametrize(("waiting", "data", "end"), WAITING)
+def test_what_is_declined_leaves_what_waits_as_it_is(waiting: bytes, data: bytes, end: int) -> None:
     rest = bytearray(waiting)
-    assert Shortcut(HEAD, TAIL, MAX_FRAME, rest).read(data) is None
+    assert Shortcut(HEAD, TAIL, MAX_FRAME, rest).read(data) == (None, end)
     assert rest == waiting
 
 
-PING = b": ping\n\n"
-OTHER = b"event: words\ndata: {}\n\n"
-APART: list[list[bytes]] = [
-    [framed(b"a")],
-    [framed(b"a", b"b")],
-    [PING],
-    [PING + OTHER],
-    [framed(b"a"), PING],
-    [PING, framed(b"a")],
-    [framed(b"a"), PING + OTHER, framed(b"b", b"c"), OTHER],
-    [PING, framed(b"a") + ONE[:-1]],
-    [framed(b"a") + HEAD[:-1]],
-    [framed(b"a") + HEAD[:1]],
-    [framed(b"a"), b"\n"],
-    [PING, HEAD[:5]],
-    [ONE[5:], framed(b"a")],
-]
+def test_what_waits_is_used_up_by_the_words_that_it_begins() -> None:
+    rest = bytearray(ONE[:20])
+    shortcut = Shortcut(HEAD, TAIL, MAX_FRAME, rest)
+    assert shortcut.read(ONE[20:] + PING + ONE) == ([b"word"], len(ONE) - 20)
+    assert rest == b""
 
 
-@pytest.mark.parametrize("parts", APART)
-def test_words_and_other_things_are_taken_apart(parts: list[bytes]) -> None:
-    assert fresh().apart(b"".join(parts)) == parts
+PIECES = st.one_of(
+    st.sampled_from([ONE, ONE, PING, OTHER, LIKE, UNLIKE, ONE[:-1], HEAD, b"\n"]), st.binary(max_size=5)
+)
 
 
-def test_what_goes_on_goes_with_the_words_after_it() -> None:
-    shortcut = Shortcut(HEAD, TAIL, MAX_FRAME, bytearray(ONE[:20]))
-    assert shortcut.apart(ONE[20:] + ONE + PING) == [ONE[20:] + ONE, PING]
-    assert shortcut.apart(ONE[20:] + PING + ONE) == [ONE[20:], PING, ONE]
-
-
-@given(st.lists(st.one_of(st.sampled_from([ONE, PING, OTHER, ONE[:-1], HEAD, b"\n"]), st.binary(max_size=5))))
-def test_nothing_is_lost_between_the_parts(pieces: list[bytes]) -> None:
-    data = b"".join(pieces)
-    assert b"".join(fresh().apart(data)) == data
+@given(st.lists(PIECES))
+def test_nothing_is_lost_or_read_that_is_not_there(pieces: list[bytes]) -> None:
+    data, rest = b"".join(pieces), bytearray()
+    parts = in_turn(Shortcut(HEAD, TAIL, MAX_FRAME, rest), data)
+    assert b"".join(part if isinstance(part, bytes) else framed(*part) for part in parts) + rest == data

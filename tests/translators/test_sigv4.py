@@ -13,7 +13,7 @@ from botocore.credentials import Credentials
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from translators.sigv4 import Keys, Scope, canonical_path, canonical_query, signed_headers, signing_key
+from translators.sigv4 import Keys, Scope, Stamp, canonical_path, canonical_query, signing_key
 
 TIME = "20260102T030405Z"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -26,8 +26,8 @@ TARGET = "/agents/AGENT12345/agentAliases/TSTALIASID/sessions/s%3A1/text"
 def signed(
     target: str, body: bytes, headers: dict[str, str], keys: Keys, method: str = "POST"
 ) -> dict[str, str]:
-    key = signing_key(keys.secret_key, SCOPE)
-    return signed_headers(keys, key, SCOPE, TIME, method, target, headers, body)
+    stamp = Stamp.of(keys, signing_key(keys.secret_key, SCOPE), SCOPE, TIME, headers)
+    return stamp.sign(method, target, body)
 
 
 def test_the_vector_of_the_wire_page() -> None:
@@ -44,17 +44,14 @@ def test_the_vector_of_the_wire_page() -> None:
 def test_the_vector_that_amazon_publishes() -> None:
     """``get-vanilla`` of the test suite that comes with Signature Version 4."""
     secret, scope = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", Scope("20150830", "us-east-1", "service")
-    headers = signed_headers(
+    stamp = Stamp.of(
         Keys("AKIDEXAMPLE", secret),
         signing_key(secret, scope),
         scope,
         "20150830T123600Z",
-        "GET",
-        "/",
         {"host": "example.amazonaws.com"},
-        b"",
     )
-    assert headers["Authorization"].endswith(
+    assert stamp.sign("GET", "/", b"")["Authorization"].endswith(
         "SignedHeaders=host;x-amz-date, Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"
     )
 
@@ -119,6 +116,16 @@ def test_a_query_is_in_order(query: str, canonical: str) -> None:
 
 def test_keys_do_not_print_their_secrets() -> None:
     assert repr(Keys("AKID", "sekret", "tok")) == "Keys(access_key='AKID')"
+    said = repr(Stamp.of(Keys("AKID", "sekret", "tok"), b"derived", SCOPE, TIME, USUAL))
+    assert not any(secret in said for secret in ("sekret", "derived", "tok"))
+
+
+def test_one_stamp_signs_many_requests_and_keeps_nothing_of_them() -> None:
+    stamp = Stamp.of(KEYS, signing_key(KEYS.secret_key, SCOPE), SCOPE, TIME, USUAL)
+    first = stamp.sign("POST", TARGET, b"1")
+    other = stamp.sign("GET", "/b?a=1", b"2")
+    assert stamp.sign("POST", TARGET, b"1") == first == signed(TARGET, b"1", USUAL, KEYS)
+    assert other == signed("/b?a=1", b"2", USUAL, KEYS, "GET") != first
 
 
 @pytest.fixture(scope="module", autouse=True)

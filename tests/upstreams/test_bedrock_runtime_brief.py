@@ -25,6 +25,7 @@ def impatient() -> Iterator[None]:
         patch.setattr(translators.stream, "MANY", 1)
         patch.setattr(translators.stream, "LONG", 0)
         patch.setattr(translators.stream, "SHORT", 40)
+        patch.setattr(translators.stream, "ROUNDS", 3)
         yield
 
 

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 import translators.stream
 from tests.support import aws_frames
 from tests.support.split import cut_at
+from tests.upstreams.bedrock_frames import FRAMES, NOT_READ, SHORT, WORD, broken, payload
 from tests.upstreams.bedrock_setup import (
     Platform,
     agent,
     citation,
     cites,
     contents,
-    exception,
     files,
     rationale,
     ready,
@@ -49,15 +49,8 @@ def impatient() -> Iterator[None]:
         patch.setattr(translators.stream, "MANY", 1)
         patch.setattr(translators.stream, "LONG", 0)
         patch.setattr(translators.stream, "SHORT", 40)
+        patch.setattr(translators.stream, "ROUNDS", 3)
         yield
-
-
-WORD = say("word")
-SHORT = 64
-
-
-def payload(inside: bytes, name: str = "chunk", *more: aws_frames.Header) -> bytes:
-    return aws_frames.event(name, inside, *more)
 
 
 def reader_after(*frames: bytes, short: int = SHORT) -> ChunkEvents:
@@ -75,8 +68,11 @@ def shared_by(framing: ChunkEvents) -> Words:
     return framing._words
 
 
-def broken(frame: bytes, place: int) -> bytes:
-    return frame[:place] + bytes([frame[place] ^ 1]) + frame[place + 1 :]
+def all_read(reader: ChunkEvents, data: bytes) -> list[bytes] | None:
+    """The texts, if ``data`` is made of nothing else."""
+    texts, end = reader.read(data)
+    assert 0 < end <= len(data)
+    return texts if end == len(data) else None
 
 
 @pytest.mark.parametrize(
@@ -103,69 +99,35 @@ def test_a_chunk_of_words_is_read_as_it_would_be_written(text: str) -> None:
     frame = say(text)
     reader = reader_after(frame)
     inside = wirejson.dumps_text(text)[1:-1]
-    assert reader.read(frame) == [inside]
-    assert reader.read(WORD + frame + frame) == [b"word", inside, inside]
-
-
-NOT_READ: list[tuple[str, bytes]] = [
-    ("nothing", b""),
-    ("the middle of a frame", WORD[5:]),
-    ("a checksum that is wrong", broken(WORD, len(WORD) - 1)),
-    ("a text that is not what was summed", broken(WORD, len(WORD) - 8)),
-    ("a prelude whose checksum is wrong", broken(WORD, 11)),
-    ("a length that is wrong", broken(WORD, 3)),
-    ("headers that are not what was summed", broken(WORD, 30)),
-    ("other headers", payload(b'{"bytes":"d29yZA=="}', "chunk", aws_frames.text("more", "m"))),
-    ("headers that end elsewhere", aws_frames.frame_of(WORD[12:-24], WORD[-24:-4], length=len(WORD) - 16)),
-    ("another event", payload(b'{"bytes":"d29yZA=="}', "trace")),
-    ("an exception", exception("throttlingException", "slow down")),
-    ("no text", payload(b'{"bytes":""}')),
-    ("no member", payload(b"{}")),
-    ("a sibling after it", say("word", p="abcd")),
-    ("a sibling before it", payload(b'{"p":"abcd","bytes":"d29yZA=="}')),
-    ("an attribution", say("word", **cites(citation("word", s3("s3://b/k"))))),
-    ("white space", payload(b'{"bytes": "d29yZA=="}')),
-    ("white space at the end", payload(b'{"bytes":"d29yZA=="} ')),
-    ("an escape", payload(b'{"bytes":"d29y\\u005aA=="}')),
-    ("no quote at the end", payload(b'{"bytes":"d29yZA==}')),
-    ("no end", payload(b'{"bytes":"d29yZA==')),
-    ("no end, and base64 that seems whole", payload(b'{"bytes":"QUJD+AQQ==')),
-    ("base64 without its padding", payload(b'{"bytes":"d29yZA"}')),
-    ("base64 with more padding", payload(b'{"bytes":"d29yZA===="}')),
-    ("a byte that is not of base64", payload(b'{"bytes":"d29y ZA="}')),
-    ("base64 for the web", payload(b'{"bytes":"__-_"}')),
-    ("half a character", say("é".encode()[:1])),
-    ("the other half", say("é".encode()[1:])),
-    ("half a surrogate pair", say("\ud83d".encode("utf-8", "surrogatepass"))),
-    ("words that are told in pieces", say("w" * (SHORT + 3))),
-]
+    assert all_read(reader, frame) == [inside]
+    assert all_read(reader, WORD + frame + frame) == [b"word", inside, inside]
 
 
 @pytest.mark.parametrize(("what", "data"), NOT_READ, ids=[what for what, _ in NOT_READ])
 @pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
 def test_what_is_not_words_alone_is_declined(what: str, data: bytes, known: bool) -> None:
     reader = reader_after(*([data] if known else []))
-    assert reader.read(data) is None
-    assert reader.read(WORD + data) is None or not data
-    assert reader.read(data + WORD) is None or not data
-    assert reader.read(WORD + WORD) == [b"word", b"word"]
+    assert all_read(reader, data) is None
+    assert reader.read(WORD + data) in [([b"word"], len(WORD)), (None, len(WORD + data))]
+    assert reader.read(data + WORD) in [(None, len(data)), (None, len(data + WORD))]
+    assert all_read(reader, WORD + WORD) == [b"word", b"word"]
 
 
 def test_a_length_that_was_never_read_is_declined_until_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aws, "_preludes", {})
     monkeypatch.setattr(bedrock_words, "_readers", {})
     reader, frame = reader_after(), say("another length")
-    assert reader.read(frame) is None
+    assert reader.read(frame) == (None, len(frame))
     AwsEvents().feed(frame)
-    assert reader.read(frame) == [b"another length"]
+    assert all_read(reader, frame) == [b"another length"]
 
 
 @pytest.mark.parametrize("short", [SHORT, 10 * LONGEST])
 def test_a_text_is_read_up_to_the_length_that_is_told_as_it_comes(short: int) -> None:
     longest = min(short, LONGEST) // 3 * 3  # as far as base64 tells the length
     reader = reader_after(say("w" * longest), say("w" * (longest + 3)), short=short)
-    assert reader.read(say("w" * longest)) == [b"w" * longest]
-    assert reader.read(say("w" * (longest + 3))) is None
+    assert all_read(reader, say("w" * longest)) == [b"w" * longest]
+    assert all_read(reader, say("w" * (longest + 3))) is None
 
 
 def test_streams_whose_frames_have_the_same_headers_share_a_reader() -> None:
@@ -182,7 +144,7 @@ def test_readers_and_heads_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatc
         assert len(bedrock_words._readers) <= 2
         for text in ("w", "words", "words, words", "words"):
             AwsEvents().feed(say(text))
-            assert reader.read(say(text)) == [text.encode()]
+            assert all_read(reader, say(text)) == [text.encode()]
             assert len(shared_by(reader)._heads) <= 2
 
 
@@ -220,23 +182,38 @@ def test_a_shortcut_is_found_once_and_serves_until_a_fault() -> None:
 def test_framing_and_shortcut_go_on_where_the_other_stopped(cut: int) -> None:
     framing, other = reader_after(), say("another length")
     AwsEvents().feed(other)
-    assert framing.read(WORD + other[:cut]) == [b"word"]
-    assert framing.read(other[cut:] + WORD[:cut]) == [b"another length"]
+    assert all_read(framing, WORD + other[:cut]) == [b"word"]
+    assert all_read(framing, other[cut:] + WORD[:cut]) == [b"another length"]
     assert [inside for _, inside in framing.feed(WORD[cut:] + WORD[:cut])] == [b'{"bytes":"d29yZA=="}']
-    assert framing.read(WORD[cut:]) == [b"word"]
+    assert all_read(framing, WORD[cut:]) == [b"word"]
     assert (framing.feed(WORD)[0][0], framing.close(), framing.fault) == (b"chunk", [], None)
 
 
-@pytest.mark.parametrize(
-    "rest", [broken(WORD, 11), broken(WORD, 3), payload(b"{}"), payload(b"{}") + WORD[:3], WORD[1:]]
-)
-@pytest.mark.parametrize("waiting", [b"", WORD[:7]])
-def test_what_waits_stays_as_it_is_when_a_read_is_declined(waiting: bytes, rest: bytes) -> None:
+BAD = [
+    broken(WORD, 11),
+    broken(WORD, 3),
+    broken(WORD, len(WORD) - 1),
+    payload(b"{}"),
+    payload(b"{}") + WORD[:3],
+]
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_what_waits_stays_as_it_is_when_a_read_is_declined(bad: bytes) -> None:
     framing = reader_after()
-    framing.feed(waiting)
-    data = (WORD + WORD)[len(waiting) :]
-    assert framing.read(data + rest) is None
-    assert framing.read(data) == [b"word", b"word"]
+    framing.feed(bad[:7])
+    waits = bytes(framing._buffer)
+    texts, end = framing.read(bad[7:] + WORD)
+    assert (texts, framing._buffer) == (None, waits)
+    assert 0 < end <= len(bad[7:] + WORD)
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_what_waits_is_used_up_by_the_words_that_it_begins(bad: bytes) -> None:
+    framing = reader_after()
+    framing.feed(WORD[:7])
+    assert framing.read(WORD[7:] + WORD + bad) == ([b"word", b"word"], len(WORD + WORD) - 7)
+    assert framing._buffer == b""
 
 
 def test_the_text_of_a_frame_may_look_like_a_frame() -> None:
@@ -245,39 +222,36 @@ def test_the_text_of_a_frame_may_look_like_a_frame() -> None:
     begins = holds.index(WORD, 1)
     framing.feed(holds[:begins])
     assert framing.shortcut(WORD, ALIKE) is not None
-    assert framing.read(WORD) is None
+    assert framing.read(WORD) == (None, len(WORD))
+    assert framing.read(holds[begins:] + WORD) == (None, len(holds) - begins)
     assert framing.feed(holds[begins:]) == [(b"chunk", WORD + WORD)]
-    assert framing.read(WORD) == [b"word"]
+    assert all_read(framing, WORD) == [b"word"]
 
 
 THOUGHT = rationale("Hm.")
-APART: list[list[bytes]] = [
-    [WORD],
-    [WORD + WORD],
+MIXED: list[list[bytes | list[bytes]]] = [
+    [[b"word"]],
+    [[b"word", b"word"]],
     [THOUGHT],
-    [WORD, THOUGHT + payload(b"{}"), WORD + WORD, THOUGHT],
-    [THOUGHT, WORD + WORD[:5]],
-    [WORD[:5]],
+    [[b"word"], THOUGHT + payload(b"{}"), [b"word", b"word"], THOUGHT],
+    [THOUGHT, [b"word"]],
     [WORD[5:]],
 ]
+"""Words, and what is none, in turn."""
 
 
-@pytest.mark.parametrize("parts", APART)
-def test_words_and_other_things_are_taken_apart(parts: list[bytes]) -> None:
+@pytest.mark.parametrize("parts", MIXED)
+def test_words_are_read_up_to_something_else_and_from_after_it(parts: list[bytes | list[bytes]]) -> None:
     for frame in (THOUGHT, payload(b"{}")):
         AwsEvents().feed(frame)
-    assert reader_after().apart(b"".join(parts)) == parts
-
-
-@pytest.mark.parametrize("cut", range(1, len(WORD)))
-def test_words_are_taken_apart_from_where_a_read_was_cut(cut: int) -> None:
-    AwsEvents().feed(THOUGHT)
-    framing = reader_after()
-    framing.feed(WORD[:cut])
-    assert framing.apart(WORD[cut:] + WORD + THOUGHT + WORD) == [WORD[cut:] + WORD, THOUGHT, WORD]
-    other = reader_after()
-    other.feed(say("a length nobody knows")[:cut])
-    assert b"".join(other.apart(WORD)) == WORD
+    framing, read = reader_after(), list[bytes | list[bytes]]()
+    data = b"".join(part if isinstance(part, bytes) else WORD * len(part) for part in parts)
+    while data:
+        texts, end = framing.read(data)
+        assert end > 0
+        read.append(data[:end] if texts is None else texts)
+        data = data[end:]
+    assert read == parts
 
 
 # Streams.
@@ -307,25 +281,6 @@ def blind(stream: Stream) -> Stream:
     framing = stream.framing
     assert isinstance(framing, ChunkEvents)
     return Stream(Blind(framing._short), stream.upstream, stream.surface)
-
-
-USUAL = ["word", " tokens", 'a "b"\n', "数据", "🙂", "\u2028", "x" * 70, "x " * 40, "é" * 33, "w" * LONGEST]
-TEXTS = (st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(USUAL)).map(str.encode)
-WORDS = TEXTS.map(say)
-TORN = st.tuples(TEXTS, st.integers(0, 12)).map(
-    lambda pair: say(pair[0][: pair[1]]) + say(pair[0][pair[1] :])
-)
-HOSTILE = st.one_of(
-    st.sampled_from([data for _, data in NOT_READ]),
-    st.binary(max_size=12).map(say),
-    st.text('QUJDA+/=\\" ', max_size=12).map(lambda code: payload(b'{"bytes":"%b"}' % code.encode())),
-    st.binary(max_size=20).map(payload),
-    st.tuples(WORDS, st.integers(0, 60)).map(lambda pair: broken(pair[0], pair[1] % len(pair[0]))),
-    st.just(files({"name": "f", "type": "text/plain", "bytes": b64encode(b"x").decode()})),
-    st.just(rationale("Hm.")),
-    st.just(say("word", **cites(citation("word", s3("s3://b/k"))))),
-)
-FRAMES = st.lists(st.one_of(WORDS, WORDS, WORDS, WORDS, TORN, HOSTILE), max_size=14)
 
 
 @st.composite

@@ -5,7 +5,7 @@ will come and returns what the last bytes amount to. Neither raises: bytes that 
 ``fault``, after which nothing more is returned, so that what came before the fault is still delivered.
 
 ``shortcut`` is asked after a ``feed`` now and then: a reader that may be asked before the next one, and instead of
-it if it can read all of the data. There is none unless that data begins a new event.
+it for as much as it can read of the data.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ MAX_BODY = 32 * 1024 * 1024
 
 
 class Reader(Protocol):
-    def read(self, data: bytes) -> list[bytes] | None:
-        """The texts of ``data`` as the insides of JSON strings, if it ends frames that say words, and nothing else;
-        each is what ``wirejson.dumps_text`` writes between the quotes, and none is empty. Else None."""
+    def read(self, data: bytes) -> tuple[list[bytes] | None, int]:
+        """What ``data`` begins with, and where that ends: the texts, as the insides of JSON strings, of the frames
+        there that say words and nothing else; or None, for whatever takes the ordinary way.
 
-    def apart(self, data: bytes) -> list[bytes]:
-        """``data`` cut where words end and where they begin again; joined, the parts are ``data``."""
+        Each text is what ``wirejson.dumps_text`` writes between the quotes, and none is empty. The beginning of a
+        frame goes with the words before it.
+        """
         ...
 
 

@@ -94,7 +94,7 @@ class SSE:
         if [payload for _, payload in frames] != [before + b"x" + after]:
             return None
         return (
-            Shortcut(head, tail, self._max_frame, self._buffer)
+            Shortcut(head, tail, self._max_frame, self._buffer, template.longest)
             if template.event in (None, frames[0][0])
             else None
         )

@@ -328,7 +328,7 @@ class RuntimeAnswer(Sister):
             self._template = _UNLIKE
         if key and text.encode("utf-8", "replace").decode() == text:
             if self._template is _UNLIKE:
-                self._template = Template(key)
+                self._template = Template(key, longest=self._longest)
             self._template.learn(payload, text)
         self._say(f"{_BETWEEN}{text}" if self._gap else text, emit)
         self._gap = False

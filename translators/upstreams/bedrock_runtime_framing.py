@@ -17,7 +17,6 @@ from translators.errors import GatewayError, UpstreamIncomplete
 from translators.framing.base import Frame, Framing, Reader
 from translators.framing.sniff import Document, Page
 from translators.framing.sse import SSE
-from translators.shortcut import Shortcut
 from translators.template import Template
 from translators.upstreams.bedrock_runtime_words import NOT_JSON, parsed
 
@@ -69,22 +68,6 @@ class Plain:
         """There are no frames."""
 
 
-class Brief:
-    __slots__ = ("_longest", "_reader")
-
-    def __init__(self, reader: Shortcut, longest: float) -> None:
-        self._reader = reader
-        self._longest = longest
-
-    def read(self, data: bytes) -> list[bytes] | None:
-        """Only whole frames, which leave nothing behind: these can still be declined when they have been read."""
-        texts = None if self._reader.is_torn(data) else self._reader.read(data)
-        return None if texts is None or max(map(len, texts)) > self._longest else texts
-
-    def apart(self, data: bytes) -> list[bytes]:
-        return self._reader.apart(data)
-
-
 class RuntimeFraming:
     __slots__ = ("_chosen", "_held", "_longest", "content_type", "feed")
 
@@ -105,8 +88,7 @@ class RuntimeFraming:
         return [] if self._chosen is None else self._chosen.close()
 
     def shortcut(self, data: bytes, template: Template | None) -> Reader | None:
-        reader = None if self._chosen is None else self._chosen.shortcut(data, template)
-        return Brief(reader, self._longest) if isinstance(reader, Shortcut) else None
+        return None if self._chosen is None else self._chosen.shortcut(data, template)
 
     @property
     def is_json(self) -> bool:

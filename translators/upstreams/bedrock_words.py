@@ -62,28 +62,21 @@ class ChunkEvents(AwsEvents):
             self._words = _reader(self._headers, self._short)
         return None if self._words is None else self
 
-    def read(self, data: bytes) -> list[bytes] | None:
-        """As ``Words`` reads it, joined with what waited for the rest of its frame; what is left waits."""
+    def read(self, data: bytes) -> tuple[list[bytes] | None, int]:
+        """As ``Words`` reads it, joined with what waited for the rest of its frame."""
         assert self._words is not None
         buffer = self._buffer
+        waited = len(buffer)
         if buffer:
             data = bytes(buffer) + data
         texts, end = self._words.read(data)
-        if texts is None or not (buffer or end < len(data)):
-            return texts
-        rest = data[end:]
-        if not may_wait(rest):
-            return None
-        buffer.clear()
-        if rest:
-            self._keep(rest)
-        return texts
-
-    def apart(self, data: bytes) -> list[bytes]:
-        assert self._words is not None
-        waiting = bytes(self._buffer)
-        total = known_length((waiting + data)[:PRELUDE], 0) if waiting else 0
-        return self._words.apart(data, total - len(waiting) if total >= len(waiting) else len(data))
+        if texts is not None:
+            buffer.clear()
+            rest = data[end:]
+            if rest and may_wait(rest):
+                self._keep(rest)
+                end = len(data)
+        return texts, end - waited
 
 
 def _reader(headers: bytes, short: int) -> Words:
@@ -106,8 +99,8 @@ class Words:
         self._heads: dict[bytes, _Head] = {}
 
     def read(self, data: bytes) -> tuple[list[bytes] | None, int]:
-        """The texts as they stand inside JSON strings, if ``data`` is nothing but chunks of words, and where these
-        end."""
+        """What ``data`` begins with, and where that ends: texts as they stand inside JSON strings, or None for
+        something else."""
         heads, start, at, size = self._heads, self._start, 0, len(data)
         pieces: list[bytes] = []
         try:
@@ -119,30 +112,31 @@ class Words:
                 rest, checksum = parts(data, at + start)
                 code = rest.removesuffix(ENDS)
                 if crc32(rest, before) != checksum or len(code) == len(rest):
-                    return None, 0
+                    break
                 pieces.append(a2b_base64(code, strict_mode=True))
                 at += length
-            odd = b"".join(pieces).translate(None, _PLAIN)
-            if odd:
-                texts = [piece.decode() for piece in pieces]
-                if odd.translate(None, _WHOLE):
-                    return [wirejson.dumps_text(text)[1:-1] for text in texts], at
         except (ValueError, LookupError):
-            return None, 0
-        return pieces or None, at
+            """Another kind of frame, or none."""
+        if not pieces:
+            return None, self._other(data)
+        odd = b"".join(pieces).translate(None, _PLAIN)
+        if not odd:
+            return pieces, at
+        try:
+            texts = [piece.decode() for piece in pieces]
+        except UnicodeDecodeError:
+            return None, at
+        if odd.translate(None, _WHOLE):
+            return [wirejson.dumps_text(text)[1:-1] for text in texts], at
+        return pieces, at
 
-    def apart(self, data: bytes, at: int) -> list[bytes]:
-        """``data`` cut where known frames with these headers begin, and where others do, from ``at`` on."""
-        parts: list[bytes] = []
-        words, begin = True, 0
-        while length := known_length(data, at):
-            if data.startswith(self._around, at + PRELUDE) is not words:
-                words = not words
-                if at:
-                    parts.append(data[begin:at])
-                begin = at
-            at += length
-        return [*parts, data[begin:]]
+    def _other(self, data: bytes) -> int:
+        """Where what is no words ends, as far as the lengths of its frames are known."""
+        size, at = len(data), known_length(data, 0)
+        while 0 < at < size and not data.startswith(self._around, at + PRELUDE):
+            length = known_length(data, at)
+            at = at + length if length else size
+        return at if 0 < at < size else size
 
     def _learn(self, head: bytes) -> _Head:
         """Raises ValueError or LookupError for a head that is not known to be right."""
