@@ -21,12 +21,10 @@ import orjson
 
 MAX_DEPTH = 200  # orjson reads 1024 levels but writes 254
 
-_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
+_SHAPE = bytes.maketrans(b"123456789-:,[ \t\r\n", b"0" * 9 + b":" * 8)
 _WIDE = b"0" * 19  # the shortest integer that 64 bits cannot hold is a negative one
-_QUOTED = b'"' + _WIDE
-_INTEGER = re.compile(rb"(?<![\w.\"])\d{19}")
-"""No number stands right after a quote, and ids of that length often do."""
-_JOINED = frozenset(byte for byte in range(256) if re.match(rb"[\w.\"]", bytes([byte])))
+_WIDE_NUMBER = b":" + _WIDE
+"""Before a number stands one of these characters or nothing at all."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -43,22 +41,15 @@ def loads(data: bytes) -> Any:
         exact = False
     if not exact:
         document = _loads_exactly(data)
-    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _too_deep(document):
+    if len(data) > 2 * MAX_DEPTH and data.count(b"{") + data.count(b"[") > MAX_DEPTH and _too_deep(document):
         raise ValueError("nested too deeply")
     return document
 
 
 def _has_wide_integer(data: bytes) -> bool:
     """Whether there may be an integer past 64 bits; a yes may be wrong, a no is not."""
-    digits = data.translate(_ZEROS)
-    first = digits.find(_WIDE)
-    if first <= 0:
-        return first == 0
-    if digits.count(_WIDE) == digits.count(_QUOTED):
-        return False  # each is how a string begins: ids
-    if data[first - 1] in _JOINED and digits.find(_WIDE, first + 1) < 0:
-        return False  # the end of a word or of a fraction, and the only one
-    return _INTEGER.search(data) is not None
+    shape = data.translate(_SHAPE)
+    return _WIDE_NUMBER in shape or shape.startswith(_WIDE)
 
 
 def _finite(digits: str) -> float:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from translators.framing.base import Frame
+from translators.framing.sse import SSE
 from translators.upstreams.coze_framing import CozeEvents, CozeFraming
 
 BLOCKS: tuple[tuple[bytes, list[Frame]], ...] = (
@@ -40,7 +43,23 @@ def test_events_do_not_change_each_other(first: tuple[bytes, list[Frame]]) -> No
         assert [f for block, _ in (first, second, third) for f in one_by_one.feed(block)] == expected, wire
 
 
-def test_what_was_learned_is_good_for_the_next_read() -> None:
+LINES = st.sampled_from(
+    [
+        *(b"event:a", b"event: a", b"event:", b"event", b" event:a", b"data:{}", b"data: {}", b"data:"),
+        *(b"data:event:a", b"data", b"", b"", b"", b":", b"id:1", b"{}", b"xevent:a", b"event:a\x0bdata:{}"),
+    ]
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(LINES, max_size=12))
+def test_what_is_cut_at_one_go_is_what_its_lines_say(lines: list[bytes]) -> None:
+    whole = b"event:a\ndata:{}\n\n" + b"".join(line + b"\n" for line in lines) + b"\n"
+    assert CozeEvents()._whole(whole) == SSE._whole(CozeEvents(), whole)
+    assert CozeEvents()._whole(whole * 2) == SSE._whole(CozeEvents(), whole * 2)
+
+
+def test_several_reads_are_read_alike() -> None:
     framing = CozeFraming()
     usual = b'event:a\ndata:{"n":1}\n\n'
     assert framing.feed(usual) == [(b"a", b'{"n":1}')]

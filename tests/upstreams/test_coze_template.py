@@ -25,6 +25,7 @@ from tests.upstreams.coze_setup import (
 )
 from translators.events import Event, Reasoning, Text
 from translators.template import Template
+from translators.upstreams import coze_answer
 from translators.upstreams.coze import Coze
 from translators.upstreams.coze_answer import ChatAnswer
 
@@ -118,6 +119,21 @@ SEQUENCES: dict[str, bytes] = {
     "type twice": D('"a"', after=',"type":"verbose"') + D('"b"', after=',"type":"verbose"'),
     "not ASCII": D('"é"') + D('"ü"') + D(r'"\u00e9"') + D('"😀"') + D('"\u2028"') + D(r'"\ud83d"'),
     "wide id": LEARN.replace(b'"1"', b"123456789012345678901") * 2,
+    "completed is empty": LEARN + C('""') + D('"d"'),
+    "completed twice": LEARN + C('"abcd"') + C('"abcdef"') + D('"g"'),
+    "completed with thoughts": LEARN + C('"abcd"', after=',"reasoning_content":"r"'),
+    "completed after thoughts": think('"r"') + LEARN + C('"abcd"'),
+    "completed with half a pair": LEARN + C(r'"abc\ud83d"') + D('"d"'),
+    "sections": D('"a"', after=',"section_id":"5"')
+    + D('"b"', after=',"section_id":6')
+    + D('"c"', after=',"section_id":"6"') * 2
+    + D('"d"', after=',"section_id":"no id"'),
+    "sections of others": D('"a"', after=',"section_id":"5"')
+    + event(COMPLETED, say('"q"', after=',"section_id":"6"').replace('"answer"', '"follow_up"'))
+    + D('"b"', after=',"section_id":"5"'),
+    "sections of the whole": D('"a"', after=',"section_id":"5"')
+    + event(COMPLETED, say('"q"', after=',"section_id":"6"').replace('"answer"', '"verbose"'))
+    + C('"ab"', after=',"section_id":"5"'),
     "failure in between": LEARN + event("error", {"code": 5000, "msg": "no"}) + D('"d"'),
 }
 
@@ -152,6 +168,8 @@ BESIDE = st.sampled_from(
         '"content_type":"card",',
         '"type":"verbose",',
         '"id":"2",',
+        '"section_id":"5",',
+        '"section_id":"6",',
     ]
 )
 AFTER = BESIDE.map(lambda member: "," + member.rstrip(",") if member else "")
@@ -198,6 +216,8 @@ def test_coze_shortcut_is_taken() -> None:
     upstream.translate(name, alike, events.append)
     assert events[1:] == [Text("abc"), Text("def")]
     [(name, whole)] = upstream.framing().feed(C('"abcdefg"'))
-    upstream.translate(name, whole, events.append)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coze_answer.wirejson, "loads", pytest.fail)
+        upstream.translate(name, whole, events.append)
     assert events[3:] == [Text("g")]
     assert template.match(alike) is None

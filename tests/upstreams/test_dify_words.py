@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.support.split import check_every_split
 from translators.events import Event, Reasoning, Text
+from translators.upstreams import dify_words
 from translators.upstreams.dify_words import MAX_BLOCKS, Words, visible
 
 BLOCK = "<think>a</think>"
@@ -75,3 +78,50 @@ def test_another_source_may_think_again() -> None:
     assert said == [Reasoning("a"), Text("b"), Text("<"), Reasoning("a"), Text("c")]
     assert not words.replace("d", True, said.append)
     assert words.replace("de", True, said.append)
+
+
+PIECES = [
+    "<think>",
+    "</think>",
+    "<th",
+    "ink>",
+    "<",
+    " ",
+    "\n",
+    "\u2003",
+    "a",
+    "é",
+    "\ud83d",
+    "\ude00",
+    " " * 300,
+]
+STEPS = st.one_of(
+    st.sampled_from(PIECES).map(lambda piece: ("say", piece)),
+    st.text("<think>/ a", min_size=1, max_size=9).map(lambda text: ("say", text)),
+    st.sampled_from([("part", ""), ("close", ""), ("replace", "a"), ("replace", "")]),
+)
+
+
+def heard(steps: list[tuple[str, str]], mode: dify_words.Mode) -> list[object]:
+    said: list[Event] = []
+    words = Words(mode)
+    seen: list[object] = []
+    for step, text in steps:
+        if step == "say":
+            words.say(text, said.append)
+        elif step == "replace":
+            seen.append(words.replace(text, True, said.append))
+        else:
+            getattr(words, step)(said.append)
+        seen.append((repr(said), words.plain, words.told.all))
+    return seen
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(STEPS, max_size=10), st.sampled_from(["split", "keep", "drop"]))
+def test_the_splitter_would_have_said_the_same(steps: list[tuple[str, str]], mode: dify_words.Mode) -> None:
+    """It is only asked where a part begins with what may be a tag; here every part is shown to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dify_words, "_may_be_tag", lambda text: True)
+        expected = heard(steps, mode)
+    assert heard(steps, mode) == expected

@@ -54,9 +54,11 @@ _BARE = {b"done", b"conversation.stream.done", b"error"}
 _WORDS = (None, "", "text")
 _NOTHING: Mapping[str, Any] = {}
 _FREE = Usage(0, 0)
+_WORD = b'"content"'
 _THOUGHT = b'"reasoning_content"'
-_UNLIKE = Template(_THOUGHT)
+_UNLIKE = Template(_WORD, DELTA)
 """What no frame is like, before one was learned from."""
+_NOBODY = Message()
 _HALF = re.compile("[\ud800-\udfff]")
 """Half a surrogate pair, which a template cannot stand for."""
 
@@ -82,10 +84,11 @@ def usage_of(document: Any, total: Any = None) -> Usage:
     counts = document if isinstance(document, dict) else {}
     asked = _count(counts.get("input_count")) or _count(counts.get("input_tokens"))
     given = _count(counts.get("output_count")) or _count(counts.get("output_tokens"))
-    total = _count(counts.get("token_count")) or _count(total)
-    if asked or given or not total:
+    if asked or given:
         return Usage(asked, given)
-    return Usage(0, 0, native={"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": total})
+    total = _count(counts.get("token_count")) or _count(total)
+    native = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": total}
+    return Usage(0, 0, native=native if total else None)
 
 
 def _count(value: Any) -> int:
@@ -110,11 +113,12 @@ class ChatAnswer:
 
     _opened: bool = False
     _said: Said = field(init=False)
-    _current: Message = field(factory=Message)
+    _current: Message = _NOBODY
     """The message that the template stands for."""
-    template: Template = field(factory=lambda: Template(b'"content"', DELTA))
-    _thinking: Template = _UNLIKE
+    template: Template = _UNLIKE
+    _thinking: Template | None = None
     """Most bots say nothing to themselves."""
+    _section_id: str = ""
     _platform: Mapping[str, Any] = _NOTHING
     _follow_ups: tuple[str, ...] = ()
     _card: str = ""
@@ -131,9 +135,9 @@ class ChatAnswer:
                 emit(Text(text))
                 self._said.again(self._current, text)
                 return
-            text = self._thinking.match(payload)
-            if text:
-                emit(Reasoning(text))
+            thought = self._thinking.match(payload) if self._thinking is not None else None
+            if thought:
+                emit(Reasoning(thought))
                 return
         handler = self._on.get(name)
         if handler is not None and (payload or name in _BARE):
@@ -150,9 +154,10 @@ class ChatAnswer:
             self._open(chat, chat.get("id"), emit)
 
     def _open(self, document: dict[str, Any], chat_id: Any, emit: Emit) -> None:
-        section_id = told_id(document.get("section_id"))
-        if section_id:
-            self._note("section_id", section_id)
+        section_id = document.get("section_id")
+        if section_id and section_id != self._section_id:
+            self._forget()  # the templates may stand for frames of another section
+            self._section_id = told_id(section_id) or self._section_id
         if self._opened:
             return
         self._opened = True
@@ -163,14 +168,17 @@ class ChatAnswer:
 
     def belongs_to(self, conversation_id: str, chat_id: str) -> None:
         self.conversation_id, self.chat_id = conversation_id, chat_id
-        told = {"x-conversation-id": conversation_id, "x-chat-id": chat_id}
-        self.headers.update({name: id for name, id in told.items() if id})
+        if conversation_id:
+            self.headers["x-conversation-id"] = conversation_id
+        if chat_id:
+            self.headers["x-chat-id"] = chat_id
 
     # What is said.
 
     def _forget(self) -> None:
         self.template.forget()
-        self._thinking.forget()
+        if self._thinking is not None:
+            self._thinking.forget()
 
     def _delta(self, payload: bytes, emit: Emit) -> None:
         self._forget()
@@ -184,17 +192,25 @@ class ChatAnswer:
             self._said.thoughts(known, thought, emit)
         if text:
             self._said.words(known, text, emit)
-        if _HALF.search(text + thought):
+        said = text + thought
+        if not said.isascii() and _HALF.search(said):
             return
         if text and not thought:
+            if self.template is _UNLIKE:
+                self.template = Template(_WORD, DELTA)
             self.template.learn(payload, text)
             self._current = known
         elif thought and not text:
-            if self._thinking is _UNLIKE:
+            if self._thinking is None:
                 self._thinking = Template(_THOUGHT)
             self._thinking.learn(payload, thought)
 
     def _completed(self, payload: bytes, emit: Emit) -> None:
+        text = self.template.match(payload)
+        if text is not None:  # the message that was streamed, in full
+            self._forget()
+            self._said.complete(self._current, text, "", emit)
+            return
         message = wirejson.loads(payload)
         self._open(message, message.get("chat_id"), emit)
         kind = message.get("type")
@@ -335,8 +351,13 @@ class ChatAnswer:
 
     def _told(self) -> dict[str, Any]:
         """What the platform says beyond the vocabulary."""
-        ids = {"conversation_id": self.conversation_id, "chat_id": self.chat_id}
-        told = {**ids, **self._platform, "follow_ups": list(self._follow_ups)}
+        told = {
+            "conversation_id": self.conversation_id,
+            "chat_id": self.chat_id,
+            "section_id": self._section_id,
+            **self._platform,
+            "follow_ups": list(self._follow_ups),
+        }
         return {name: value for name, value in told.items() if value}
 
     _completions: ClassVar[dict[str, Callable[[ChatAnswer, dict[str, Any], Emit], None]]] = {

@@ -11,6 +11,7 @@ tools …) is ignored. Coze's own parameters may stand beside OpenAI's and are c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from attrs import evolve
@@ -29,6 +30,7 @@ MAX_FLOW_MESSAGES = 50
 _ATTACHED = "(see attachment)"
 _PAIRS, _LONGEST_KEY, _LONGEST_VALUE = 16, 64, 512
 _OURS = {"conversation_id", "session_id"}
+_text_of = attrgetter("text")
 
 
 @record
@@ -63,8 +65,11 @@ def entered(messages: Sequence[Mapping[str, Any]]) -> list[Entered]:
     for number, message in enumerate(messages):
         role, content = message["role"], message.get("content")
         if role == "user":
-            shown = shown_in(content, f"messages[{number}].content") if type(content) is list else ()
-            found.append(Entered("user", words_of(content), shown))
+            if type(content) is str:
+                found.append(Entered("user", content))
+            else:
+                shown = shown_in(content, f"messages[{number}].content") if type(content) is list else ()
+                found.append(Entered("user", words_of(content), shown))
         elif role == "assistant":
             if text := words_of(content):
                 found.append(Entered("assistant", text))
@@ -83,12 +88,12 @@ def history(messages: Sequence[Mapping[str, Any]], mode: str) -> list[Entered]:
             code="invalid_last_message",
         )
     found = entered(messages)
-    told = system_words(messages) if mode == "prefix" else ""
+    told = system_words(messages) if mode == "prefix" and len(found) < len(messages) else ""
     if told:
         found[-1] = evolve(found[-1], text="\n\n".join(filter(None, (told, found[-1].text))))
     if not found[-1].says:
         raise BadRequest("The last message is empty.", param="messages", code="invalid_last_message")
-    return [one for one in found if one.text or one.shown]
+    return found if all(map(_text_of, found)) else [one for one in found if one.says]
 
 
 def system_words(messages: Sequence[Mapping[str, Any]]) -> str:
@@ -106,10 +111,10 @@ def since_answer(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
     ]
 
 
-def fitted(found: Sequence[Entered], limit: int) -> list[Entered]:
+def fitted(found: list[Entered], limit: int) -> list[Entered]:
     """The newest, with words beside everything that is only shown, and no answer without its question."""
-    if len(found) <= limit and all(one.text for one in found):
-        return list(found)
+    if len(found) <= limit and all(map(_text_of, found)):
+        return found
     kept = list(found[-limit:])
     out: list[Entered] = []
     for number, one in enumerate(kept):
@@ -213,7 +218,7 @@ def chat_body(body: Mapping[str, Any], settings: CozeSettings, bot_id: str, user
     told = system_words(body["messages"]) if settings.system == "variable" else ""
     if told:
         own["custom_variables"] = {**own.get("custom_variables", {}), "system_prompt": told}
-    if meta := meta_data(body.get("metadata", {})):
+    if "metadata" in body and (meta := meta_data(body["metadata"])):
         own["meta_data"] = meta
     return {"bot_id": bot_id, "user_id": user, "auto_save_history": True, **own}
 
@@ -239,17 +244,19 @@ def ext(body: Mapping[str, Any], user: str) -> dict[str, str]:
 
 
 def refuse_unsupported(body: Mapping[str, Any]) -> None:
-    for name, asks_for in _UNSUPPORTED:
+    if body.keys().isdisjoint(_UNSUPPORTED):
+        return
+    for name, asks_for in _UNSUPPORTED.items():
         if name in body and asks_for(body[name]):
             raise BadRequest(
                 f"'{name}' is not supported by this model.", param=name, code="unsupported_parameter"
             )
 
 
-_UNSUPPORTED: tuple[tuple[str, Callable[[Any], bool]], ...] = (
-    ("n", lambda value: value > 1),
-    ("logprobs", bool),
-    ("top_logprobs", bool),
-    ("tool_choice", lambda value: value == "required" or isinstance(value, dict)),
-    ("function_call", lambda value: isinstance(value, dict)),
-)
+_UNSUPPORTED: dict[str, Callable[[Any], bool]] = {
+    "n": lambda value: value > 1,
+    "logprobs": bool,
+    "top_logprobs": bool,
+    "tool_choice": lambda value: value == "required" or isinstance(value, dict),
+    "function_call": lambda value: isinstance(value, dict),
+}

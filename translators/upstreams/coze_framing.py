@@ -11,62 +11,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 
 from translators.errors import GatewayError
-from translators.framing.base import MAX_FRAME, Frame, Framing, Reader
+from translators.framing.base import Frame, Framing, Reader
 from translators.framing.sniff import Document, Page
 from translators.framing.sse import SSE
 from translators.template import Template
 
-_OPENING = re.compile(rb"event: ?([^ \n][^\n]{0,99})\ndata: ?\{")
+_EVENT = re.compile(rb"^event: ?([^\n]*+)\ndata: ?([^\n]*+)\n\n", re.MULTILINE)
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _PATIENCE = 4 * 1024  # so much white space is a stream that keeps itself alive
 _BRACE = ord("{")
 _COLON = ord(":")
 
 
-@lru_cache(64)
-def _stretches(before: bytes) -> tuple[bytes, bytes, bytes]:
-    """What stands before a document, its event's name, and what stands between two; shared by all streams."""
-    name = before.partition(b"\n")[0].removeprefix(b"event:").removeprefix(b" ")
-    return before, name, b"\n\n" + before[:-1]
-
-
 class CozeEvents(SSE):
-    """Most events have the name of the one before: what stands in front of their documents is remembered."""
-
-    __slots__ = ("_before", "_between", "_name", "_start")
-
-    def __init__(self, max_frame: int = MAX_FRAME) -> None:
-        super().__init__(max_frame)
-        self._before = b"\0"  # no stream begins so
-        self._between = b""
-        self._name = b""
-        self._start = 0
+    __slots__ = ()
 
     def close(self) -> list[Frame]:
         return [frame for frame in super().close() if frame[1]]
 
     def _whole(self, whole: bytes) -> list[Frame]:
-        if not whole.startswith(self._before):
-            self._learn(whole)
-        if len(whole) > self._max_frame or self.fault is not None or not whole.startswith(self._before):
-            return super()._whole(whole)
-        lines = whole.count(b"\n")
-        if lines == 3:
-            return [(self._name, whole[self._start : -2])]
-        datas = whole[self._start : -2].split(self._between)
-        if lines == 3 * len(datas) and whole.count(self._before) == len(datas):
-            return [(self._name, data) for data in datas]
+        """Most events are two lines, which are cut out at one go where there is nothing else."""
+        if whole[:6] == b"event:" and len(whole) <= self._max_frame and self.fault is None:
+            frames: list[Frame] = _EVENT.findall(whole)
+            if whole.count(b"\n") == 3 * len(frames):  # so no other line stands between them
+                return frames
         return super()._whole(whole)
-
-    def _learn(self, whole: bytes) -> None:
-        """What the first event begins with, if it is two lines: up to the brace with which its document begins."""
-        opening = _OPENING.match(whole)
-        if opening is not None:
-            self._before, self._name, self._between = _stretches(opening[0])
-            self._start = opening.end() - 1
 
     @staticmethod
     def _block(block: bytes, frames: list[Frame]) -> None:

@@ -38,7 +38,7 @@ class Route:
 
 
 def route(model: str, settings: CozeSettings, caller: Caller, body: Mapping[str, Any]) -> Route:
-    asked = _header(caller, "x-model-type").lower()
+    asked = _header(caller, "x-model-type").lower() if caller.headers else ""
     if asked and asked not in _TYPES:
         raise BadRequest(
             f"The model type must be one of {', '.join(_TYPES)}.",
@@ -59,7 +59,8 @@ def route(model: str, settings: CozeSettings, caller: Caller, body: Mapping[str,
         return _workflow_route(ids, settings, caller, body)
     if not ids["bot"]:
         raise BadRequest("Bot ID is required for chat completion", code="missing_bot_id")
-    conversation_id = _conversation_id(caller, body)
+    is_named = caller.headers or "metadata" in body
+    conversation_id = _conversation_id(caller, body) if is_named else ""
     return Route("conversation" if model_type == "conversation" else "chat", ids["bot"], "", conversation_id)
 
 

@@ -34,6 +34,7 @@ from translators.upstreams.base import Upstream
 from translators.upstreams.dify_ask import ID
 from translators.upstreams.dify_errors import in_band, is_error, run_failed
 from translators.upstreams.dify_peek import data_head, event_of
+from translators.upstreams.dify_seen import Seen
 from translators.upstreams.dify_words import Words, visible
 
 LARGE = 8 * 1024
@@ -47,6 +48,8 @@ _COUNTING = ("llm", "agent", "question-classifier", "parameter-extractor")
 _ENDS_OF_NODES = (b"node_finished", b"iteration_completed", b"loop_completed")
 
 _ANSWER = b'"answer"'
+_UNLIKE = Template(_ANSWER)
+"""What no frame is like, before one was learned from."""
 _CHUNK = b'"data":{"text"'  # "text" alone also stands in the selector
 _CHUNK_TEXT = re.compile(rb'"text"\s*:')
 
@@ -54,22 +57,8 @@ Read: TypeAlias = Callable[[Any, Mapping[str, Any], bytes, Emit], None]
 
 
 @define(eq=False)
-class Seen:
-    """What a run does beside saying words; most runs do nothing else."""
-
-    cut: set[str] = field(factory=set)
-    """Nodes whose model had to stop."""
-    tools: dict[str, tuple[str, str]] = field(factory=dict)
-    """The calls of an agent: what went in and came out."""
-    shown: set[str] = field(factory=set)
-    """Addresses of files."""
-    forms: dict[str, dict[str, str]] = field(factory=dict)
-    extras: dict[str, Any] = field(factory=dict)
-
-
-@define(eq=False)
 class DifyAnswer(Upstream):
-    _template: Template = field(factory=lambda: Template(_ANSWER), init=False)
+    _template: Template = field(default=_UNLIKE, init=False)
     _words: Words = field(init=False)
     _source: Any = field(default=None, init=False)
     """The node whose words are being said, and the variable they come from."""
@@ -154,17 +143,20 @@ class DifyAnswer(Upstream):
 
     def _open(self, document: Mapping[str, Any], emit: Emit) -> None:
         """Learn the ids, which stand in every event but those that say nothing."""
+        ids = self._ids
+        if len(ids) == len(_IDS):
+            return
         for name in _IDS:
             value = document.get(name)
-            if isinstance(value, str) and ID.fullmatch(value):
-                self._ids.setdefault(name, value)
-        if self._opened or not self._ids:
+            if name not in ids and isinstance(value, str) and ID.fullmatch(value):
+                ids[name] = value
+        if self._opened or not ids:
             return
         self._opened = True
-        told = {header: self._ids[name] for name, header in _HEADERS.items() if name in self._ids}
+        told = {header: ids[name] for name, header in _HEADERS.items() if name in ids}
         self.headers = {**self.headers, **told}
-        message = self._ids.get("message_id") or self._ids.get("workflow_run_id", "")
-        emit(Opened(conversation=self._ids.get("conversation_id", ""), message=message))
+        message = ids.get("message_id") or ids.get("workflow_run_id", "")
+        emit(Opened(conversation=ids.get("conversation_id", ""), message=message))
 
     def _workflow_started(self, document: Mapping[str, Any], payload: bytes, emit: Emit) -> None:
         self._open(document, emit)
@@ -176,17 +168,13 @@ class DifyAnswer(Upstream):
         if self._by_agent:
             self._closing_copy(text, emit)
             return
-        self._template = Template(_ANSWER)
-        if self._say(text, document.get("from_variable_selector"), emit):
-            self._template.learn(payload, text)
+        self._retell(text, document.get("from_variable_selector"), _ANSWER, payload, emit)
         if isinstance(document.get("mode"), str):  # an answer in one piece, although a stream was asked for
             self._message_end(document, payload, emit)
 
     def _agent_message(self, document: Mapping[str, Any], payload: bytes, emit: Emit) -> None:
         self._by_agent = True
-        self._template = Template(_ANSWER)
-        if self._say(document["answer"], None, emit):
-            self._template.learn(payload, document["answer"])
+        self._retell(document["answer"], None, _ANSWER, payload, emit)
 
     def _message_file(self, document: Mapping[str, Any], payload: bytes, emit: Emit) -> None:
         """A file, or in some versions words under the wrong name."""
@@ -198,10 +186,16 @@ class DifyAnswer(Upstream):
     def _text_chunk(self, document: Mapping[str, Any], payload: bytes, emit: Emit) -> None:
         data = document["data"]
         text = data["text"]
-        self._template = Template(_CHUNK)
         self._chunked = self._chunked or bool(text)
-        learns = payload.count(b'"data"') == 1 and len(_CHUNK_TEXT.findall(payload)) == 1
-        if self._say(text, data.get("from_variable_selector"), emit) and learns:
+        self._retell(text, data.get("from_variable_selector"), _CHUNK, payload, emit)
+        if payload.count(b'"data"') != 1 or len(_CHUNK_TEXT.findall(payload)) != 1:
+            self._template = _UNLIKE
+
+    def _retell(self, text: Any, source: Any, key: bytes, payload: bytes, emit: Emit) -> None:
+        """Say the words of a frame, and learn how to read the next like it."""
+        self._template = _UNLIKE
+        if self._say(text, source, emit):
+            self._template = Template(key)
             self._template.learn(payload, text)
 
     def _say(self, text: Any, source: Any, emit: Emit) -> bool:
@@ -217,7 +211,7 @@ class DifyAnswer(Upstream):
         if not isinstance(text, str):
             raise TypeError("the answer is no text")
         self._words.say(text, emit)
-        return self._words.plain and text.encode("utf-8", "replace").decode() == text
+        return self._words.plain and (text.isascii() or text.encode("utf-8", "replace").decode() == text)
 
     def _closing_copy(self, text: str, emit: Emit) -> None:
         """Agents of the new kind repeat their whole answer at the end; only what was not said before is said."""
@@ -350,9 +344,9 @@ class DifyAnswer(Upstream):
         self._usage = parts.usage(metadata.get("usage"))
         self._words.close(emit)
         resources = metadata.get("retriever_resources")
-        for citation in parts.citations(resources):
-            emit(citation)
         if isinstance(resources, list) and resources:
+            for citation in parts.citations(resources):
+                emit(citation)
             self._kept.extras["retriever_resources"] = resources[: parts.MAX_SOURCES]
         if metadata.get("annotation_reply"):
             self._kept.extras["annotation_reply"] = metadata["annotation_reply"]

@@ -29,7 +29,10 @@ _OPENING = 256 + len(_OPEN)  # as far into a part as the splitter looks for a ta
 class Words:
     mode: Mode
     told: Told = field(factory=Told)
+    _begins: bool = field(init=False)
+    """Whether thoughts may open what comes next."""
     _thinking: Thinking | None = field(default=None, init=False)
+    """Since something has come that may be the tag."""
     _opening: str = field(default="", init=False)
     _blank: bool = field(default=False, init=False)
     """After a block, until something else than white space comes."""
@@ -37,12 +40,13 @@ class Words:
     _half: str = field(default="", init=False)
     """The first half of a surrogate pair whose second half is still to come."""
 
-    def __attrs_post_init__(self) -> None:
-        self._begin()
+    @_begins.default
+    def _may_begin(self) -> bool:
+        return self.mode != "keep"
 
     @property
     def plain(self) -> bool:
-        return self._thinking is None and not self._blank and not self._half
+        return self._thinking is None and not self._begins and not self._blank and not self._half
 
     def say(self, text: str, emit: Emit) -> None:
         self._split(text if text.isascii() and not self._half else self._paired(text), emit)
@@ -59,6 +63,9 @@ class Words:
             if self._blank:
                 text = text.lstrip()
                 self._blank = not text
+            if self._begins and text:
+                self._begins = False
+                self._thinking = Thinking() if _may_be_tag(text) else None
             if self._thinking is not None:
                 text = self._think(text, self._thinking, emit)
             else:
@@ -68,17 +75,21 @@ class Words:
     def part(self, emit: Emit) -> None:
         """What comes now is from another source."""
         self.close(emit)
-        self._begin()
+        self._begins = self.mode != "keep"
+        self._opening = ""
+        self._blocks = 0
 
     def close(self, emit: Emit) -> None:
         """Nothing more comes: what was held back is said."""
-        half, self._half = self._half, ""
-        self._split("\ufffd" if half else "", emit)
+        if self._half:
+            self._half = ""
+            self._split("\ufffd", emit)
         thinking, self._thinking = self._thinking, None
-        self._blank = False
+        self._begins = self._blank = False
+        if thinking is None:
+            return
         held: list[Text | Reasoning] = []
-        if thinking is not None:
-            thinking.close(held.append)
+        thinking.close(held.append)
         for event in held:
             if type(event) is Text:
                 self._tell(event.text, emit)
@@ -94,11 +105,6 @@ class Words:
         emit(Replace(text, said) if known else Replace(f"\n\n{text}"))
         self.told.replace(text, streamed)
         return known and text.startswith(said)
-
-    def _begin(self) -> None:
-        self._thinking = None if self.mode == "keep" else Thinking()
-        self._opening = ""
-        self._blocks = 0
 
     def _think(self, text: str, thinking: Thinking, emit: Emit) -> str:
         """Feed the splitter; what stands behind the end of a block comes back."""
@@ -119,7 +125,8 @@ class Words:
             self._opening = ""
             self._blank = in_block
             self._blocks += 1
-            self._thinking = Thinking() if in_block and self._blocks < MAX_BLOCKS else None
+            self._thinking = None
+            self._begins = in_block and self._blocks < MAX_BLOCKS
         return rest
 
     def _reason(self, event: Reasoning, emit: Emit) -> None:
@@ -130,6 +137,11 @@ class Words:
         if text:
             self.told.say(text)
             emit(Text(text))
+
+
+def _may_be_tag(text: str) -> bool:
+    """Whether thoughts can begin so; most parts have none, and need nobody to look for the tag."""
+    return text[0] == "<" or text[0].isspace()
 
 
 def visible(text: str, mode: Mode) -> str:
