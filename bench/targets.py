@@ -144,7 +144,7 @@ def nginx(upstream: str, place: Place) -> Target:
 
 
 def deltawire(upstream: str, place: Place, flags: tuple[str, ...] = ()) -> Target:
-    """``deltawire serve`` as it comes, with a key."""
+    """``deltawire serve`` as it comes, with a key, and without a line in the log for each request, as nginx."""
     told = {
         name: value.format(base_url=place.base_url, origin=place.origin)
         for name, value in GATEWAY_ENVIRONMENT[upstream].items()
@@ -152,7 +152,7 @@ def deltawire(upstream: str, place: Place, flags: tuple[str, ...] = ()) -> Targe
     return Target(
         "deltawire",
         (sys.executable, "-m", "proxy", "serve", "--port", str(place.port), *flags),
-        {"PYTHONPATH": str(ROOT), "API_KEYS": KEY, **told},
+        {"PYTHONPATH": str(ROOT), "API_KEYS": KEY, "ENABLE_LOGGING": "false", **told},
         headers=_AUTHORISED,
         version=_said([sys.executable, "-m", "proxy", "--version"], ROOT).rpartition(" ")[2],
     )
