@@ -1,9 +1,10 @@
-"""Node and the packages of package.json, installed once for all test runs of this checkout.
+"""Node, a browser and the packages of package.json, installed once for all test runs of this checkout.
 
 Everything lives in ``.cache/node``, which git ignores: once it is there, the tests need no network. A Node on the
-machine is used if it is new enough for the SDK; otherwise one comes from PyPI, where Node is published as a
-wheel. What cannot be had is a failure that says what to do, never a skip. The lock file names versions and hashes
-but no registry; ``npm install --package-lock-only --omit-lockfile-registry-resolved`` makes it anew.
+machine is used if it is new enough for the SDK; otherwise one comes from PyPI, where Node is published as a wheel.
+The browser is Chromium without a window, as npm has it, with the libraries that it needs. What cannot be had is a
+failure that says what to do, never a skip. The lock file names versions and hashes but no registry; ``npm install
+--package-lock-only --omit-lockfile-registry-resolved`` makes it anew.
 """
 
 from __future__ import annotations
@@ -59,6 +60,26 @@ def run(script: str, *arguments: str, **environment: str) -> subprocess.Complete
         timeout=60,
         check=False,
     )
+
+
+@functools.cache
+def browser() -> dict[str, str]:
+    """The variables with which a script finds the browser."""
+    place = CACHE / f"browser-{workspace().name}"
+    if not place.exists():
+        _into(place, _unpack_browser)
+    return _beside(place)
+
+
+def _beside(place: Path) -> dict[str, str]:
+    """The browser is unpacked where temporary files go, with its libraries if it seems to be on Amazon's Linux."""
+    return {"TMPDIR": str(place), "AWS_LAMBDA_JS_RUNTIME": "nodejs22.x"}
+
+
+def _unpack_browser(place: Path) -> None:
+    done = run("unpack.mjs", **_beside(place))
+    if done.returncode:
+        pytest.fail(f"The browser cannot be unpacked.\n{done.stderr}")
 
 
 def command(script: str, *arguments: str) -> Sequence[str]:
