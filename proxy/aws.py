@@ -18,14 +18,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
-from attrs import define, evolve, field
+from attrs import define, field
 from yarl import URL
 
 from proxy.aws_credentials import NO_ADDRESS, PATIENCE, Aside, AwsTools, KeyRing
 from proxy.flights import Flights
 from proxy.wire.base import Answer, Wire
+from proxy.wire.target import target
 from translators.errors import Internal, UpstreamDisconnected, UpstreamNotReady, UpstreamStale
-from translators.sigv4 import Keys, Scope, signed_headers, signing_key
+from translators.sigv4 import Keys, Scope, Stamp, signing_key
 from translators.upstreams.plan import AwsIdentity, Call
 
 KEEP = 12.0
@@ -54,6 +55,8 @@ class AwsWire:
     _ring: KeyRing = field(init=False)
     _services: dict[str, Service] = field(factory=dict, init=False)
     _flights: Flights = field(factory=Flights, init=False)
+    _authorized: bool = field(init=False)
+    """Whether the shared headers bring an authorization."""
 
     @_tools.default
     def _own_tools(self) -> AwsTools:
@@ -63,16 +66,24 @@ class AwsWire:
     def _own_ring(self) -> KeyRing:
         return KeyRing(self._tools, self._aside, self.clock)
 
+    @_authorized.default
+    def _by_the_operator(self) -> bool:
+        return _brings_authorization(self.shared)
+
     async def send(self, call: Call) -> Answer:
         name = call.service or self.identity.service
         service = self._services.get(name)
         if service is None:
             service = await self._flights.join(name, partial(self._find, name))
-        if _brings_authorization(self.shared) or _brings_authorization(call.headers):
-            return await _send(service, call)
-        keys = await self._ring.keys(service.region)
-        answer = await _send(service, service.signed(call, keys, self.clock()))
-        if answer.status == FORBIDDEN and _error_type(answer) in REFUSED_KEYS:
+        keys = None
+        if not (self._authorized or (call.headers and _brings_authorization(call.headers))):
+            keys = await self._ring.keys(service.region)
+            call = service.signed(call, keys, self.clock())
+        try:
+            answer = await service.wire.send(call)
+        except UpstreamStale as error:
+            raise UpstreamDisconnected(error.message, detail=error.detail) from error
+        if answer.status == FORBIDDEN and keys is not None and _error_type(answer) in REFUSED_KEYS:
             self._ring.refused(keys)
         return answer
 
@@ -107,37 +118,41 @@ class Service:
     shared: Mapping[str, str]
     _always: dict[str, str] = field(init=False)
     """Headers that are in every signature."""
-    _secret: str = field(default="", init=False)
-    _scope: Scope = field(init=False)
-    _key: bytes = field(default=b"", init=False)
+    _day: tuple[str, str, bytes] = field(default=("", "", b""), init=False)
+    """A day, a secret and the key that the two make."""
+    _moment: tuple[int, Keys | None] = field(default=(0, None), init=False)
+    _stamp: Stamp = field(init=False)
+    """For calls without headers of their own, at that moment and with these keys."""
 
     @_always.default
     def _of_every_request(self) -> dict[str, str]:
         port = "" if self.base.is_default_port() else f":{self.base.port}"
         return {"host": f"{self.base.host_subcomponent}{port}", **_to_sign(self.shared)}
 
-    @_scope.default
-    def _never(self) -> Scope:
-        return Scope("", self.region, self.signing_name)
-
     def signed(self, call: Call, keys: Keys, now: float) -> Call:
-        at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
-        if self._scope.date != at[:8] or self._secret != keys.secret_key:
-            self._secret, self._scope = keys.secret_key, Scope(at[:8], self.region, self.signing_name)
-            self._key = signing_key(self._secret, self._scope)
-        target = self.base.join(URL(call.path, encoded=True)).raw_path_qs
-        if target != self.base.raw_path + call.path:
+        own, host, second = call.headers, self._always["host"], int(now)
+        if own:
+            headers = {**self._always, **_to_sign(own)}
+            stamp, host = self._made(keys, second, headers), headers["host"]
+        elif self._moment == (second, keys):
+            stamp = self._stamp
+        else:
+            stamp = self._stamp = self._made(keys, second, self._always)
+            self._moment = (second, keys)
+        led = target(self.base, call.path)
+        if led != self.base.raw_path + call.path:
             raise Internal("A path for the upstream leads elsewhere.")  # steps of it are dots
-        headers = {**self._always, **_to_sign(call.headers)}
-        own = signed_headers(keys, self._key, self._scope, at, call.method, target, headers, call.body)
-        return evolve(call, headers={**call.headers, "Host": headers["host"], **own})
+        all_headers = {**own, "Host": host, **stamp.sign(call.method, led, call.body)}
+        return Call(call.method, call.path, call.body, all_headers, call.service, call.longest)
 
-
-async def _send(service: Service, call: Call) -> Answer:
-    try:
-        return await service.wire.send(call)
-    except UpstreamStale as error:
-        raise UpstreamDisconnected(error.message, detail=error.detail) from error
+    def _made(self, keys: Keys, second: int, headers: Mapping[str, str]) -> Stamp:
+        at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
+        date, secret, key = self._day
+        scope = Scope(at[:8], self.region, self.signing_name)
+        if (date, secret) != (scope.date, keys.secret_key):
+            key = signing_key(keys.secret_key, scope)
+            self._day = (scope.date, keys.secret_key, key)
+        return Stamp.of(keys, key, scope, at, headers)
 
 
 def _to_sign(headers: Mapping[str, str]) -> dict[str, str]:

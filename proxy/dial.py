@@ -107,10 +107,11 @@ class Dialer:
             await self.slots.acquire()
             return self.slots.release
         await self.turns.take(turn)
-        with ExitStack() as otherwise:
-            otherwise.callback(self.turns.hand_on, turn)
-            await self.slots.acquire()
-            otherwise.pop_all()
+        if not self.slots.take():
+            with ExitStack() as otherwise:
+                otherwise.callback(self.turns.hand_on, turn)
+                await self.slots.acquire()
+                otherwise.pop_all()
         return partial(self._leave, turn)
 
     def _leave(self, turn: Turn) -> None:

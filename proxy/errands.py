@@ -120,7 +120,8 @@ class Errands:
         """What the plan returns. ``heard`` is called whenever a step has brought something."""
         errand = Errand(plan, self.upstream, owner, self.memory)
         try:
-            return await self._finish(errand, errand.begin(), heard)
+            step = errand.begin()
+            return errand.result if step is None else await self._finish(errand, step, heard)
         finally:
             plan.close()
 

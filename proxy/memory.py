@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from translators import wirejson
 
@@ -48,11 +48,8 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-@frozen
-class _Kept(Generic[V]):
-    value: V
-    weight: int
-    until: float
+_Kept: TypeAlias = tuple[V, int, float]
+"""A value, what it weighs, and until when it serves. Plain tuples are nothing to the garbage collector."""
 
 
 @define(eq=False)
@@ -70,18 +67,19 @@ class Shelf(Generic[K, V]):
         kept = self._kept.get(key)
         if kept is None:
             return None
-        if kept.until <= self.clock():
+        value, _, until = kept
+        if until <= self.clock():
             self.discard(key)
             return None
         self._kept.move_to_end(key)
-        return kept.value
+        return value
 
     def put(self, key: K, value: V, weight: int, seconds: float) -> None:
         self.discard(key)
         weight += OVERHEAD
         if weight > self.max_bytes or seconds <= 0:
             return
-        self._kept[key] = _Kept(value, weight, self.clock() + seconds)
+        self._kept[key] = (value, weight, self.clock() + seconds)
         self._weight += weight
         while len(self._kept) > self.max_entries or self._weight > self.max_bytes:
             self.discard(next(iter(self._kept)))
@@ -89,12 +87,12 @@ class Shelf(Generic[K, V]):
     def discard(self, key: K) -> None:
         kept = self._kept.pop(key, None)
         if kept is not None:
-            self._weight -= kept.weight
+            self._weight -= kept[1]
 
     def items(self) -> Iterator[tuple[K, V]]:
         """What has not had its time; looking at everything uses nothing."""
         now = self.clock()
-        return ((key, kept.value) for key, kept in self._kept.items() if kept.until > now)
+        return ((key, value) for key, (value, _, until) in self._kept.items() if until > now)
 
 
 _Place: TypeAlias = tuple[str, str, str]

@@ -193,9 +193,10 @@ class Relay:
 
     def take_first(self, data: bytes) -> bool:
         """The tap's bytes until something is said, in the callback in which they arrived."""
-        outlet, body, stream = self._outlet, self._body, self.stream
+        outlet, body, tap, stream = self._outlet, self._body, self._tap, self.stream
         assert outlet is not None
         assert body is not None
+        assert tap is not None
         if self._stop is not None:
             return False
         self._hear_first()
@@ -208,7 +209,12 @@ class Relay:
             return False
         if not out and not stream.done:
             return True
-        self._start(outlet, out)
+        if not stream.done and tap.over:
+            out += stream.close()  # so that all of a brief answer leaves in one write
+        if self._committed:
+            self._say(out)
+        else:
+            self._commit(outlet, out)
         self._pump()
         body.tap(self)
         if stream.done:

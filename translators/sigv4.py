@@ -4,7 +4,8 @@ What is signed is a canonical form of the request: method, path, query, chosen h
 path is the one on the wire, percent signs and all, and it is percent-encoded once more, for every service but S3:
 ``%3A`` is signed as ``%253A``, so whoever sends the request must send exactly this path. The time is text and comes
 from outside, like the key that is derived from the secret: it is the same for a day, a region and a service, so
-whoever keeps it saves four of the five HMACs of a signature.
+whoever keeps it saves four of the five HMACs of a signature. Nearly all the rest is the same for a second, and
+can be kept as a ``Stamp``.
 """
 
 from __future__ import annotations
@@ -51,43 +52,47 @@ def signing_key(secret_key: str, scope: Scope) -> bytes:
     return key
 
 
-def signed_headers(
-    keys: Keys,
-    key: bytes,
-    scope: Scope,
-    time: str,
-    method: str,
-    target: str,
-    headers: Mapping[str, str],
-    body: bytes,
-) -> dict[str, str]:
-    """What has to be sent beside ``headers``, which are the ones to sign, under their lower-case names.
+@frozen(repr=False)
+class Stamp:
+    """A signature but for the request: what all requests with the same headers share for a second.
 
-    ``time`` reads 20260102T030405Z, ``target`` is the path and query as they will be sent.
+    There is a secret in nearly everything of it.
     """
-    own = {"X-Amz-Date": time}
-    signed = {**headers, "x-amz-date": time}
-    if keys.session_token:
-        own["X-Amz-Security-Token"] = signed["x-amz-security-token"] = keys.session_token
-    names = sorted(signed)
-    path, _, query = target.partition("?")
-    request = "\n".join(
-        (
-            method,
-            canonical_path(path),
-            canonical_query(query) if query else "",
-            *(f"{name}:{' '.join(signed[name].split())}" for name in names),
-            "",
-            ";".join(names),
-            sha256(body).hexdigest(),
+
+    own: Mapping[str, str]
+    """What has to be sent beside the headers that are signed, and the signature."""
+    _headers: str
+    """Their part of the canonical request."""
+    _before: str
+    """What is signed before the digest of the request."""
+    _authorization: str
+    _key: bytes
+
+    @classmethod
+    def of(cls, keys: Keys, key: bytes, scope: Scope, time: str, headers: Mapping[str, str]) -> Stamp:
+        """``headers`` are those to sign, under their lower-case names; ``time`` reads 20260102T030405Z."""
+        own = {"X-Amz-Date": time}
+        signed = {**headers, "x-amz-date": time}
+        if keys.session_token:
+            own["X-Amz-Security-Token"] = signed["x-amz-security-token"] = keys.session_token
+        order = sorted(signed)
+        lines, names = [f"{name}:{' '.join(signed[name].split())}" for name in order], ";".join(order)
+        return cls(
+            own,
+            "\n".join((*lines, "", names)),
+            f"{ALGORITHM}\n{time}\n{scope}\n",
+            f"{ALGORITHM} Credential={keys.access_key}/{scope}, SignedHeaders={names}, Signature=",
+            key,
         )
-    )
-    to_sign = f"{ALGORITHM}\n{time}\n{scope}\n{sha256(request.encode()).hexdigest()}"
-    signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
-    own["Authorization"] = (
-        f"{ALGORITHM} Credential={keys.access_key}/{scope}, SignedHeaders={';'.join(names)}, Signature={signature}"
-    )
-    return own
+
+    def sign(self, method: str, target: str, body: bytes) -> dict[str, str]:
+        """What has to be sent beside the headers. ``target`` is the path and query as they will be sent."""
+        path, _, query = target.partition("?")
+        order = canonical_query(query) if query else ""
+        request = f"{method}\n{canonical_path(path)}\n{order}\n{self._headers}\n{sha256(body).hexdigest()}"
+        to_sign = self._before + sha256(request.encode()).hexdigest()
+        signature = hmac.digest(self._key, to_sign.encode(), "sha256").hex()
+        return {**self.own, "Authorization": self._authorization + signature}
 
 
 def canonical_path(path: str) -> str:

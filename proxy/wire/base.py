@@ -40,6 +40,11 @@ class Sink(Protocol):
 
 
 class Tap(Protocol):
+    @property
+    def over(self) -> bool:
+        """Whether the body ended cleanly, with what was handed on last."""
+        ...
+
     def pull(self) -> None:
         """Hand on what waits, as long as it is taken."""
         ...

@@ -72,6 +72,10 @@ class Incoming:
             self.connection.flow()
         return data
 
+    @property
+    def over(self) -> bool:
+        return self._ended and self._error is None and not self._pieces
+
     def tap(self, sink: Sink) -> Incoming:
         self._sink = sink
         return self

@@ -1,22 +1,27 @@
 """Our own way to an upstream over HTTP/1.1: one write for a request, one callback for what comes back.
 
-What all requests share is rendered once for each path that may come again: one with a query, or with headers of
-the call's own, is rendered each time. Header values come from the configuration or are validated ids; a line end
-in one is refused here all the same, because it would be a second request.
+What all requests share is rendered once for each path that may come again. One with a query, or with headers of the
+call's own, is put together each time, out of its own part and what is shared beside it. Header values come from the
+configuration or are validated ids; a line end in one is refused here all the same, because it would be a second
+request.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
 
 from attrs import define, field
 from yarl import URL
 
 from proxy.wire.base import Answer
 from proxy.wire.pool import KEEP, Pool
+from proxy.wire.target import target
 from translators.errors import Internal, UpstreamDisconnected, UpstreamStale
 from translators.upstreams.plan import Call
+
+K = TypeVar("K", bound=Hashable)
 
 MOST_STARTS = 64
 """Paths whose start is kept; there may be an id in one, so there may be any number of them."""
@@ -32,6 +37,9 @@ class LeanWire:
     _base: URL = field()
     _pool: Pool = field()
     _starts: dict[tuple[str, str], bytes] = field(factory=dict)
+    """By method and path."""
+    _shared: dict[tuple[str, ...], bytes] = field(factory=dict)
+    """What all requests share, by the names of the headers that a call brings."""
 
     @_base.default
     def _with_slash(self) -> URL:
@@ -72,26 +80,36 @@ class LeanWire:
         return b"%bContent-Length: %d\r\n\r\n%b" % (start, len(call.body), call.body)
 
     def _start(self, call: Call) -> bytes:
-        target = self._base.join(URL(call.path, encoded=True))
-        line = f"{call.method} {target.raw_path_qs} HTTP/1.1\r\n".encode("ascii")
+        line = f"{call.method} {target(self._base, call.path)} HTTP/1.1\r\n".encode("ascii")
+        names = tuple(call.headers)
+        shared = self._shared.get(names)
+        if shared is None:
+            shared = self._rendered(names)
+        start = line + shared + _fields(call.headers)
+        if not names and "?" not in call.path:
+            _keep(self._starts, (call.method, call.path), start)
+        return start
+
+    def _rendered(self, names: tuple[str, ...]) -> bytes:
+        """The shared headers beside those that a call brings."""
         host = self._base.host_subcomponent or ""
         if not self._base.is_default_port():
             host = f"{host}:{self._base.port}"
-        own = {name.lower() for name in call.headers}
+        own = {name.lower() for name in names}
         shared = {"Host": host, **self.headers}
-        headers = {name: value for name, value in shared.items() if name.lower() not in own} | dict(
-            call.headers
-        )
-        start = line + b"".join(_field(name, value) for name, value in headers.items())
-        if not own and "?" not in call.path:
-            if len(self._starts) >= MOST_STARTS:
-                self._starts.clear()
-            self._starts[call.method, call.path] = start
-        return start
+        fields = _fields({name: value for name, value in shared.items() if name.lower() not in own})
+        _keep(self._shared, names, fields)
+        return fields
 
 
-def _field(name: str, value: str) -> bytes:
-    line = f"{name}: {value}"
-    if "\r" in line or "\n" in line or "\0" in line:
+def _keep(kept: dict[K, bytes], key: K, value: bytes) -> None:
+    if len(kept) >= MOST_STARTS:
+        kept.clear()
+    kept[key] = value
+
+
+def _fields(headers: Mapping[str, str]) -> bytes:
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if not lines.count("\r") == lines.count("\n") == len(headers) or "\0" in lines:
         raise Internal("A header for the upstream has a line end in it.")
-    return line.encode("utf-8") + b"\r\n"
+    return lines.encode("utf-8")

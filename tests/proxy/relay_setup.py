@@ -70,6 +70,7 @@ class TappedBody(QueueBody):
     """What the test pushes goes straight to the relay, once it has tapped; what is there by then is handed on."""
 
     sink: Sink | None = None
+    over: bool = False
     told: list[str] = field(factory=list)
 
     def tap(self, sink: Sink) -> Tap:

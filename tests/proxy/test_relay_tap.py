@@ -88,6 +88,38 @@ async def test_a_message_that_ends_without_its_answers_end_is_incomplete():
     bench.relay.sweep.close()
 
 
+async def test_an_answer_that_ended_with_its_first_bytes_leaves_in_one_piece():
+    bench, body = tapped()
+    body.over = True
+    await (await begun(bench, words(1)[0]))
+    [said] = bench.outlet.said
+    assert said.index(b"w0") < said.index(b'"upstream_incomplete"')
+    assert (bench.outlet.opened, bench.outlet.ended, body.ended) == (1, True, ["closed"])
+    bench.relay.sweep.close()
+
+
+async def test_so_does_the_rest_of_one_whose_head_was_sent_before():
+    bench, body = tapped()
+    task = await begun(bench)
+    await bench.pass_time(4)
+    assert (bench.outlet.opened, content(bench)) == (1, "")
+    body.over = True
+    assert not body.push(words(1)[0])
+    assert (len(bench.outlet.said), content(bench), bench.outlet.ended) == (2, "w0", True)
+    await task
+    assert '"upstream_incomplete"' in bench.outlet.said[-1].decode()
+    bench.relay.sweep.close()
+
+
+async def test_a_refusal_that_ended_is_still_a_status():
+    bench, body = tapped()
+    body.over = True
+    with pytest.raises(GatewayError):
+        await (await begun(bench, b'data: {"error":{"message":"no"}}\n\n'))
+    assert (bench.outlet.opened, body.ended) == (0, ["closed"])
+    bench.relay.sweep.close()
+
+
 async def test_a_stop_in_the_middle_is_said_once():
     bench, body = tapped()
     task = await begun(bench, words(1)[0])

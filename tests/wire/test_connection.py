@@ -22,6 +22,7 @@ from proxy.simulators.script import (
     last_chunk,
     reply,
 )
+from proxy.wire.base import SLICE
 from tests.wire.wire_setup import ASK, Notes, answered, body, until, wired
 from translators.errors import (
     Internal,
@@ -64,6 +65,25 @@ def test_what_came_before_the_tap_is_pulled_by_hand(run):
             assert notes.data == b""
             tap.pull()
             assert (notes.data, notes.ends) == (b"early", [])
+
+    run(main())
+
+
+@pytest.mark.parametrize("end", [True, False])
+def test_who_takes_the_last_of_what_waits_can_know_that_it_is(run, end):
+    async def main() -> None:
+        sent = event_stream_head() + chunk(b"x" * (SLICE + 1)) + (last_chunk() if end else b"")
+        async with answered([Send(sent), Close()]) as (incoming, _, _):
+            await until(lambda: incoming._ended)
+            seen: list[bool] = []
+
+            class Asks(Notes):
+                def take(self, data: bytes) -> bool:
+                    seen.append(incoming.over)
+                    return super().take(data)
+
+            incoming.tap(Asks()).pull()
+            assert seen == [False, end]
 
     run(main())
 

@@ -200,8 +200,10 @@ class BedrockAgent(BedrockAnswer):
 
     def _knowledge(self, question: Question) -> list[dict[str, Any]]:
         given: list[dict[str, Any]] = question.extras.get("knowledgeBaseConfigurations", [])
+        if given or not self.settings.knowledge_bases:
+            return given
         usual: dict[str, Any] = {"vectorSearchConfiguration": {}}
-        return given or [
+        return [
             {"knowledgeBaseId": id, "retrievalConfiguration": usual} for id in self.settings.knowledge_bases
         ]
 
@@ -209,7 +211,7 @@ class BedrockAgent(BedrockAnswer):
         self._head = headers
         session = headers.get("x-amz-bedrock-agent-session-id", "")
         memory = headers.get("x-amz-bedrock-agent-memory-id", "")
-        if SESSION_ID.fullmatch(session):
+        if session != self._session and SESSION_ID.fullmatch(session):
             self._session = session
             self.headers = dict.fromkeys(HEARS, session)
         if MEMORY_ID.fullmatch(memory):

@@ -102,8 +102,7 @@ class BedrockAnswer(Upstream):
 
     def translate(self, name: bytes, payload: bytes, emit: Emit) -> None:
         if (
-            self._speaking
-            and name == CHUNK
+            name == CHUNK
             and payload.startswith(BEGINS)
             and payload.find(b'"', _LENGTH) == len(payload) - 2
             and payload[-1] == _END
@@ -114,15 +113,22 @@ class BedrockAnswer(Upstream):
             except ValueError:
                 text = ""  # not what it seemed, or half a character
             if text and len(text) <= self._short:
+                if not self._speaking:
+                    self._open(emit)
+                    self._answered = self._speaking = True
+                    self._steps.thinks = False
                 self._told.say(text)
                 emit(Text(text))
                 return
-        if not self._opened:
-            self._opened = True
-            emit(Opened(conversation=self._session))
+        self._open(emit)
         read = self._ON.get(name) or self._ON.get(name.partition(b":")[0] + b":")
         if read is not None:
             read(self, name, payload, emit)
+
+    def _open(self, emit: Emit) -> None:
+        if not self._opened:
+            self._opened = True
+            emit(Opened(conversation=self._session))
 
     @property
     def template(self) -> Template | None:
@@ -133,7 +139,8 @@ class BedrockAnswer(Upstream):
         self._told.say(spoken(texts))
 
     def eof(self, emit: Emit) -> None:
-        self._speak(self._torn.decode("utf-8", "replace"), emit)
+        if self._torn:
+            self._speak(self._torn.decode("utf-8", "replace"), emit)
         steps = self._steps
         if not self._answered and steps.final is not None:
             self._answered = True

@@ -65,8 +65,9 @@ class Question:
         _refuse_unsupported(body, settings, inline)
         session, param = _session(body, caller)
         found = extras(body, inline)
-        results = Results.read(messages)
-        last = max((n for n, one in enumerate(messages) if one["role"] == "user"), default=-1)
+        roles = [one["role"] for one in messages]
+        results = Results.read(messages) if "tool" in roles else None
+        last = len(roles) - 1 - roles[::-1].index("user") if "user" in roles else -1
         text = ""
         files: tuple[Attachment, ...] = ()
         if results is None and last >= 0:

@@ -74,8 +74,10 @@ class Attachment:
 def attachments(message: Mapping[str, Any], at: str) -> tuple[Attachment, ...]:
     """The files of one chat message, which stands at the place ``at`` of the request. Raises BadRequest."""
     content = message.get("content")
+    if not isinstance(content, list):
+        return ()
     found: list[Attachment] = []
-    for number, part in enumerate(content if isinstance(content, list) else ()):
+    for number, part in enumerate(content):
         place = f"{at}.content[{number}]"
         if part["type"] in ("text", "refusal"):
             continue

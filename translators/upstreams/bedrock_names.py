@@ -12,6 +12,7 @@ A bare pair is held for ids only where both have the ten capitals and digits tha
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TypeGuard
 
 from translators.errors import GatewayError, NotFound, UpstreamNotReady
@@ -65,9 +66,14 @@ def read(model: str, settings: BedrockSettings) -> Agent:
         return Agent(*named)
     if not settings.agent_id:
         raise _unknown(model, "it names no agent, and none is configured to answer instead")
+    return _configured_agent(settings.agent_id, settings.agent_alias_id)
+
+
+@lru_cache(maxsize=64)
+def _configured_agent(agent_id: str, alias_id: str) -> Agent:
     return Agent(
-        _configured("agent_id", settings.agent_id, _CONFIGURED_ID),
-        _configured("agent_alias_id", settings.agent_alias_id, _CONFIGURED_ID),
+        _configured("agent_id", agent_id, _CONFIGURED_ID),
+        _configured("agent_alias_id", alias_id, _CONFIGURED_ID),
     )
 
 

@@ -162,8 +162,6 @@ class Results:
     def read(cls, messages: Sequence[Mapping[str, Any]]) -> Results | None:
         """None if the request does not end with any. Raises BadRequest."""
         roles = [one["role"] for one in messages]
-        if "tool" not in roles:
-            return None
         start = max((n + 1 for n, role in enumerate(roles) if role == "assistant"), default=0)
         tail = [(n, one) for n, one in enumerate(messages) if n >= start and one["role"] in ("tool", "user")]
         told = [(n, one) for n, one in tail if one["role"] == "tool"]

@@ -125,7 +125,7 @@ class Caller:
 ANYBODY = Caller()
 
 
-@frozen
+@record
 class Turn:
     """What only one answer at a time may go on with, and how long the next may be kept waiting for it."""
 
