@@ -65,6 +65,7 @@ def recording(write_lines: bool) -> Middleware:
         finally:
             if write_lines:
                 record.write(status, loop.time())
+            record.let_go()
 
     return record
 

@@ -53,6 +53,19 @@ class Record:
         log.log(level, "request", extra={"fields": fields})
 
 
+    def let_go(self) -> None:
+        """What failed knows the way that it came, with all that was there, and an outlet that was never opened knows
+        the request, which knows this: large bodies would stay until the garbage collector comes."""
+        failure = None if self.exchange is None else self.exchange.stream.failure
+        self.exchange = self.outlet = None
+        left: list[BaseException | None] = [self.error, failure]
+        while left:
+            error = left.pop()
+            if error is not None:
+                left += (error.__cause__, error.__context__)
+                error.__traceback__ = error.__cause__ = error.__context__ = None
+
+
 def _of_exchange(exchange: Exchange) -> dict[str, Any]:
     relay, stream = exchange.relay, exchange.stream
     fields: dict[str, Any] = {
