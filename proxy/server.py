@@ -7,6 +7,7 @@ drain limit, the rest are told so in a frame, exit 0. A second signal does not w
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Callable, Coroutine
@@ -25,6 +26,8 @@ from proxy.logs import set_up
 log = logging.getLogger("deltawire")
 
 SECOND_SIGNAL = 143
+OBJECTS = 20_000
+"""That may be new before garbage is looked for: of a thousand short answers, or a few megabytes."""
 
 
 @define(eq=False)
@@ -120,7 +123,19 @@ async def _serve(config: Config) -> int:
     if not await serving.listen():
         return 1
     log.info("serving on %s", serving.url)
+    _spare_the_collector()
     return await until_signal(serving)
+
+
+def _spare_the_collector() -> None:
+    """Look for garbage seldom, and not among what is there for good.
+
+    Answers leave none that has to be looked for, but some hundred under way hold more objects than Python allows
+    before it looks.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(OBJECTS)
 
 
 async def until_signal(serving: Serving) -> int:
