@@ -58,15 +58,11 @@ class Template:
     def learn(self, payload: bytes, text: str) -> None:
         """Remember what stands around ``text``, which is all that ``payload`` says."""
         self.forget()
-        key = payload.find(self._key)
-        start = payload.find(b'"', key + len(self._key))
-        quoted = orjson.dumps(text)
-        end = start + len(quoted)
-        if payload.count(self._key) != 1 or payload[start:end] != quoted:
+        before, key, rest = payload.partition(self._key)
+        colon, quoted, suffix = rest.partition(orjson.dumps(text))
+        if colon.strip() != b":" or not quoted or self._key in rest:
             return
-        if payload[key + len(self._key) : start].strip() != b":":
-            return
-        prefix, suffix = payload[:start], payload[end:]
+        prefix = before + key + colon
         if b"\\" in prefix or b"\\" in suffix:
             return  # the key may stand there a second time, spelt with escapes
         self._prefix, self._suffix = prefix, suffix

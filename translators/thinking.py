@@ -21,6 +21,11 @@ _CLOSE = "</think>"
 _PATIENCE = 256  # so much white space before a tag is an answer of its own
 
 
+def may_open(text: str) -> bool:
+    """Whether an answer that begins so may begin with thoughts; most do not, and need no splitter."""
+    return text[0] == "<" or text[0].isspace()
+
+
 class Thinking:
     __slots__ = ("_drop", "_held", "_inside", "plain")
 

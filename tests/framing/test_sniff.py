@@ -33,6 +33,8 @@ CASES: list[tuple[str, bytes, list[Frame], str]] = [
     ("stream", b"data: 1\n\n", [(b"", b"1")], ""),
     ("stream with BOM", BOM + b"data: 1\n\ndata: 2\n\n", [(b"", b"1"), (b"", b"2")], ""),
     ("stream after blanks", b"\r\n\r\n \n\ndata: 1\n\n", [(b"", b"1")], ""),
+    ("a name that begins with a blank", b" data: 1\n\ndata: 2\n\n", [(b"", b"2")], ""),
+    ("a name that begins with half a BOM", BOM[:2] + b"data: 1\n\ndata: 2\n\n", [(b"", b"2")], ""),
     ("comment first", b": {\n\ndata: 1\n\n", [(b"", b"1")], ""),
     ("document", b'{"a":1}', [(b"", b'{"a":1}')], ""),
     ("document of many lines", b'\n\n{"a":\n\n1}\n\n', [(b"", b'{"a":\n\n1}')], ""),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ from translators.events import (
     Verbatim,
 )
 from translators.ids import Envelope
+from translators.surfaces import chat
 from translators.surfaces.chat import Chat
 from translators.surfaces.chat_whole import ChatWhole
 from translators.wirejson import dumps
@@ -126,6 +128,20 @@ def test_every_answer_is_well_formed(events: list[Event], include_usage: bool, m
             if choice["finish_reason"] is not None:
                 ended.add(index)
     assert ended == (set() if failed else begun)
+
+
+@settings(max_examples=100, deadline=None)
+@given(ANSWERS, st.booleans(), st.none() | MORE)
+@example([Text("a"), Finish("stop")], False, {"b": 1})
+def test_the_end_that_is_made_already_is_the_usual_end(
+    events: list[Event], extensions: bool, platform: dict[str, Any] | None
+) -> None:
+    if type(events[-1]) is Finish:
+        events[-1] = Finish(events[-1].reason, platform)
+    out = Chat(ENVELOPE, False, extensions).render(events)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chat, "_BEGUN", None)
+        assert Chat(ENVELOPE, False, extensions).render(events) == out
 
 
 @settings(max_examples=250, deadline=None)

@@ -276,6 +276,17 @@ def test_think_tags_cut_at_every_place(mode: str, expected: tuple[str, str]) -> 
     assert check_every_split(lambda parts: thinking(list(parts), mode), THOUGHTS) == expected
 
 
+def test_after_the_end_nothing_is_held_back_for_a_tag() -> None:
+    late = [choice({"content": " "}), choice({"content": "<think>"})]
+    for first in ("", "a"):
+        events = said(choice({"content": first}, finish_reason="stop"), *late)
+        assert [event.text for event in events if type(event) is Text] == [
+            *filter(None, [first]),
+            " ",
+            "<think>",
+        ]
+
+
 def test_drop_hides_reasoning_whichever_way_it_came() -> None:
     chunks = [choice({"reasoning": "t"}), choice({"content": [{"type": "thinking", "thinking": "t"}]})]
     assert said(*chunks, choice({"reasoning_content": "t", "content": "a"}), reasoning="drop") == [Text("a")]

@@ -1,6 +1,7 @@
-"""The shortcut is never seen: with it and without it, every byte of the output is the same.
+"""The shortcuts are never seen: with them and without them, every byte of the output is the same.
 
-The stream under test is compared with one whose template remembers nothing. Frames are made to be alike, and
+The stream under test is compared with one whose template remembers nothing, which reads every piece as if it were
+an unusual one, and which looks for thoughts at the beginning of every answer. Frames are made to be alike, and
 almost alike: texts that look like JSON, members in odd places and twice, keys spelt with escapes, white space,
 several choices, things that wait for a later frame.
 """
@@ -14,11 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.wires.reader import ENVELOPE, NAMES, openai, streamed, told, whole, wire
-from translators.stream import Stream
-from translators.surfaces.chat import Chat
+from tests.wires.reader import NAMES, streamed, told, whole, wire
 from translators.template import Template
-from translators.upstreams.openai import OpenAI
+from translators.upstreams import openai, openai_choice
 
 
 class Forgetful(Template):
@@ -28,10 +27,12 @@ class Forgetful(Template):
         pass
 
 
-def plain(**options: str) -> Stream:
-    upstream: OpenAI = openai(**options)
-    upstream._template = Forgetful(b"content")
-    return Stream(upstream.framing(), upstream, Chat(ENVELOPE, True))
+def told_plainly(sent: bytes, **options: str) -> bytes:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openai, "Template", Forgetful)
+        patch.setattr(openai_choice.Choice, "read", openai_choice.Choice._read_all)
+        patch.setattr(openai_choice, "may_open", bool)
+        return told(streamed(**options), [sent])
 
 
 def frame(payload: str) -> bytes:
@@ -40,7 +41,7 @@ def frame(payload: str) -> bytes:
 
 def assert_unseen(*payloads: str, **options: str) -> None:
     sent = b"".join(frame(payload) for payload in payloads)
-    assert told(streamed(**options), [sent]) == told(plain(**options), [sent])
+    assert told(streamed(**options), [sent]) == told_plainly(sent, **options)
 
 
 def say(text: str, before: str = "", after: str = "", outside: str = "") -> str:
@@ -97,6 +98,18 @@ SEQUENCES: dict[str, list[str]] = {
         LEARN,
         '{"id":"x","choices":[{"index":0,"delta":{"content":"d"},"finish_reason":"stop"}]}',
     ],
+    "thoughts": [say('"<think>"'), say('"a"'), say('"</think>"'), LEARN, LEARN],
+    "thoughts after white space": [say('" \\n"'), say('"<"'), say('"think>a</think>b"'), LEARN, LEARN],
+    "white space and no thoughts": [say('" "'), LEARN, say('"d"')],
+    "half a tag": [say('"<"'), END],
+    "half a pair opens": [say(r'"\ud83d"'), say('"<think>"'), END],
+    "half a pair ends": [LEARN, say(r'"\ud83d"'), END],
+    "other reasons": [
+        LEARN,
+        *(END.replace("stop", reason) for reason in ("length", "Stop", "max_tokens", "eos", "error")),
+    ],
+    "a reason that is no word": [LEARN, END.replace('"stop"', "7"), LEARN],
+    "an empty reason": [LEARN, END.replace("stop", ""), LEARN],
     "two choices": [LEARN, LEARN.replace('"index":0', '"index":1'), say('"d"')],
     "two choices in a frame": ['{"choices":[{"index":0,"delta":{"content":"a"}},{"index":1,"delta":{}}]}']
     * 3,
@@ -132,7 +145,7 @@ def test_shortcut_is_unseen(case: str, reasoning: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_shortcut_is_unseen_in_recorded_wires(name: str) -> None:
-    assert told(streamed(), [wire(name)]) == told(plain(), [wire(name)])
+    assert told(streamed(), [wire(name)]) == told_plainly(wire(name))
 
 
 TEXTS = st.one_of(
@@ -148,6 +161,9 @@ TEXTS = st.one_of(
             "[DONE]",
             "\ud83d",
             "\ude00",
+            "<think>",
+            "</think>",
+            " <",
         ]
     ),
 )
@@ -218,12 +234,13 @@ def test_shortcut_is_taken() -> None:
     """Else the comparisons above would compare nothing."""
     stream = streamed(reasoning="keep")
     upstream = stream.upstream
-    assert isinstance(upstream, OpenAI)
+    assert isinstance(upstream, openai.OpenAI)
     stream.feed(frame(LEARN))
+    assert upstream._template is not None
     assert upstream._template.match(say(r'"d\n\u00e9"').encode()) == "d\né"
     assert upstream._template.match(say('"d"', outside=",").encode()) is None
-    upstream._template.forget()
-    assert upstream._template.match(LEARN.encode()) is None
+    stream.feed(frame(END))
+    assert upstream._template is None
 
 
 def test_shortcut_serves_the_whole_form_as_well() -> None:

@@ -4,20 +4,20 @@ A server asked for a stream may answer with one JSON document, with an error pag
 wrong content type. The first byte that is not white space tells them apart: a brace opens a document, an
 angle bracket a page, and anything else begins a line of events. A document is one frame without a name.
 
-``feed`` is rebound to the chosen framing's own method, so that the choice costs nothing afterwards.
+What is no stream gives no frames before its end. So the framing is one of events that keeps the other two aside:
+most answers are streams, and for them the choice costs one look at their first bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from translators.errors import GatewayError, UpstreamMalformed
 from translators.excerpt import clean_bytes
-from translators.framing.base import MAX_BODY, MAX_FRAME, Frame, Framing, Reader
+from translators.framing.base import MAX_BODY, MAX_FRAME, Frame
 from translators.framing.sse import SSE
 from translators.template import Template
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
+_LINES = (b"data:", b"event:", b":")
 _PAGE = 8 * 1024  # as much of an error page as is worth quoting from
 _PATIENCE = 4 * 1024  # so much white space is a stream that keeps itself alive
 
@@ -74,38 +74,46 @@ class Page:
         """There are no frames."""
 
 
-class Sniff:
-    __slots__ = ("_chosen", "_held", "_max_body", "_max_frame", "feed")
+class Sniff(SSE):
+    """Events, unless the first byte says otherwise.
+
+    ``_fresh`` until that has come, and to the end if it says otherwise: ``_begin`` has every read of no stream.
+    """
+
+    __slots__ = ("_held", "_max_body", "_other")
 
     def __init__(self, max_frame: int = MAX_FRAME, max_body: int = MAX_BODY) -> None:
-        self._max_frame = max_frame
+        super().__init__(max_frame)
         self._max_body = max_body
         self._held = b""
-        self._chosen: Framing | None = None
-        self.feed: Callable[[bytes], list[Frame]] = self._first
-
-    @property
-    def fault(self) -> GatewayError | None:
-        return None if self._chosen is None else self._chosen.fault
+        self._other: Document | Page | None = None
 
     def close(self) -> list[Frame]:
-        return [] if self._chosen is None else self._chosen.close()
-
-    def shortcut(self, data: bytes, template: Template | None) -> Reader | None:
-        return None if self._chosen is None else self._chosen.shortcut(data, template)
-
-    def _first(self, data: bytes) -> list[Frame]:
-        data = self._held + data
-        rest = data.lstrip(_BLANK)
-        patient = len(data) - len(rest) < _PATIENCE
-        if not rest and patient:
-            self._held = data
+        if not self._fresh:
+            return super().close()
+        if self._other is None:
             return []
-        self._chosen = self._choose(rest[:1]) if patient else SSE(self._max_frame)
-        self.feed = self._chosen.feed
-        return self._chosen.feed(data)
+        frames = self._other.close()
+        self.fault = self._other.fault
+        return frames
 
-    def _choose(self, opening: bytes) -> Framing:
-        if opening == b"{" or opening == b"[":
-            return Document(self._max_body)
-        return Page() if opening == b"<" else SSE(self._max_frame)
+    def _begin(self, data: bytes) -> bytes:
+        if data.startswith(_LINES) and not self._held and self._other is None:
+            self._fresh = False
+            return data
+        if self._other is None:
+            data, self._held = self._held + data, b""
+            rest = data.lstrip(_BLANK)
+            patient = len(data) - len(rest) < _PATIENCE
+            if patient and not rest:
+                self._held = data
+                return b""
+            if patient and rest.startswith((b"{", b"[")):
+                self._other = Document(self._max_body)
+            elif patient and rest.startswith(b"<"):
+                self._other = Page()
+            else:
+                return super()._begin(data)
+        self._other.feed(data)
+        self.fault = self._other.fault
+        return b""

@@ -34,10 +34,12 @@ class SSE:
         self._max_frame = max_frame
         self._buffer = bytearray()
         self._cr = False  # the last byte seen was a carriage return
-        self._fresh = True  # a byte order mark may still come
+        self._fresh = True  # nothing has come yet, or less than a byte order mark
 
     def feed(self, data: bytes) -> list[Frame]:
-        if self._fresh or self._cr or _CR in data:
+        if self._fresh:
+            data = self._begin(data)
+        if self._cr or _CR in data:
             data = self._normalise(data)
         buffer = self._buffer
         if not buffer:
@@ -142,14 +144,17 @@ class SSE:
         if data:
             frames.append((name, b"\n".join(data)))
 
+    def _begin(self, data: bytes) -> bytes:
+        """The first bytes, without a byte order mark; nothing as long as they may become one."""
+        self._buffer += data
+        if len(self._buffer) < len(_BOM) and _BOM.startswith(self._buffer):
+            return b""
+        data = bytes(self._buffer.removeprefix(_BOM))
+        self._buffer.clear()
+        self._fresh = False
+        return data
+
     def _normalise(self, data: bytes) -> bytes:
-        if self._fresh:
-            self._buffer += data
-            if _BOM.startswith(self._buffer[:3]) and len(self._buffer) < 3:
-                return b""
-            data = bytes(self._buffer.removeprefix(_BOM))
-            self._buffer.clear()
-            self._fresh = False
         if self._cr and data.startswith(b"\n"):
             data = data[1:]
             self._cr = False

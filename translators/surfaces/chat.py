@@ -15,7 +15,7 @@ cannot be unsaid: the rest of it is sent if it goes on from what was said, else 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from attrs import define, field
 
@@ -27,6 +27,7 @@ from translators.events import (
     Failed,
     File,
     Finish,
+    FinishReason,
     Opened,
     Ping,
     Reasoning,
@@ -43,8 +44,6 @@ from translators.shortcut import spoken
 from translators.surfaces.chat_parts import annotation, extension, file_link, usage_document
 
 DONE = b"data: [DONE]\n\n"
-_MARK = "\0"  # stands for what differs while that which does not is made
-_MARKED = wirejson.dumps(_MARK)
 _ROLE = {"role": "assistant", "content": "", "refusal": None}
 
 
@@ -53,8 +52,14 @@ def _piece(index: int, delta: dict[str, Any], choice: dict[str, Any] | None = No
 
 
 _FIRST_ROLE = wirejson.dumps(_piece(0, _ROLE))
-_TEXT_START, _, _TEXT_END = wirejson.dumps(_piece(0, {"content": _MARK})).partition(_MARKED)
-_WORDS_START, _WORDS_END = _TEXT_START + b'"', b'"' + _TEXT_END
+_MARK = wirejson.dumps("\0")[1:-1]  # stands for the letters while that which does not differ is made
+_WORDS_START, _, _WORDS_END = wirejson.dumps(_piece(0, {"content": "\0"})).partition(_MARK)
+_TEXT_START, _TEXT_END = _WORDS_START[:-1], _WORDS_END[1:]
+_ENDS = {
+    reason: wirejson.dumps(_piece(0, {}, {"finish_reason": reason})) for reason in get_args(FinishReason)
+}
+_BEGUN: dict[int, dict[str, Any]] = {0: {}}
+"""The endings of an answer that is one choice, without any that the upstream has given."""
 
 
 @define(eq=False)
@@ -73,6 +78,7 @@ class Chat:
     _endings: dict[int, dict[str, Any]] = field(factory=dict)
     """The last frame of every choice that has begun; empty where the upstream has not given it yet."""
     _before: bytes = b""
+    """Made with the first role frame, which comes before every frame but an error."""
     _after: bytes = b""
     _speaking: bool = False
     """Whether words have been said: then more of them need nothing but their frame."""
@@ -109,10 +115,9 @@ class Chat:
 
     def _text(self, event: Text) -> bytes:
         """The first words; ``render`` says those that follow."""
-        role = self._role(0)
-        before, after = self._around()
         self._speaking = True
-        return b"".join((role, before, _TEXT_START, wirejson.dumps_text(event.text), _TEXT_END, after))
+        role, words = self._role(0), wirejson.dumps_text(event.text)
+        return b"".join((role, self._before, _TEXT_START, words, _TEXT_END, self._after))
 
     def _reasoning(self, event: Reasoning) -> bytes:
         return self._role(0) + self._frame(0, {"reasoning_content": event.text})
@@ -161,6 +166,8 @@ class Chat:
         return b""
 
     def _finish(self, event: Finish) -> bytes:
+        if self._endings == _BEGUN and not self.include_usage and not (self.extensions and event.platform):
+            return b"".join((self._before, _ENDS[event.reason], self._after, DONE))
         out = [self._role(0)] if not self._endings else []
         counted = self.include_usage and self._usage is not None
         told = extension(event) if self.extensions else {}
@@ -184,8 +191,10 @@ class Chat:
         if index in self._endings:
             return b""
         self._endings[index] = {}
-        before, after = self._around()
-        return before + (wirejson.dumps(_piece(index, _ROLE)) if index else _FIRST_ROLE) + after
+        if not self._before:
+            self._surround()
+        piece = wirejson.dumps(_piece(index, _ROLE)) if index else _FIRST_ROLE
+        return b"".join((self._before, piece, self._after))
 
     def _frame(
         self,
@@ -196,21 +205,16 @@ class Chat:
     ) -> bytes:
         piece = _piece(index, delta, choice)
         if not chunk:
-            before, after = self._around()
-            return before + wirejson.dumps(piece) + after
+            return b"".join((self._before, wirejson.dumps(piece), self._after))
         document = {**self._chunk(), **(chunk or {}), "choices": [piece]}
         if self.include_usage:
             document["usage"] = None
         return _data(document)
 
-    def _around(self) -> tuple[bytes, bytes]:
-        """What stands before and after the choice in every ordinary frame."""
-        if not self._before:
-            document = {**self._chunk(), "choices": [_MARK]}
-            if self.include_usage:
-                document["usage"] = None
-            self._before, _, self._after = _data(document).rpartition(_MARKED)
-        return self._before, self._after
+    def _surround(self) -> None:
+        """Make what stands before and after the choice in every ordinary frame."""
+        self._before = b"".join((b"data: ", wirejson.dumps(self._chunk())[:-1], b',"choices":['))
+        self._after = b'],"usage":null}\n\n' if self.include_usage else b"]}\n\n"
 
     def _chunk(self) -> dict[str, Any]:
         return {

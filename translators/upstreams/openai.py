@@ -19,10 +19,9 @@ from attrs import define, field, frozen
 from translators import wirejson
 from translators.embeddings import Embed, Embedded, InProcess
 from translators.errors import GatewayError
-from translators.events import Emit, Event, Opened, Text, Usage, Verbatim
+from translators.events import Emit, Opened, Text, Usage, Verbatim
 from translators.request import FORGOTTEN
 from translators.template import Template
-from translators.thinking import Thinking
 from translators.upstreams.base import Upstream
 from translators.upstreams.openai_choice import Choice
 from translators.upstreams.openai_embeddings import embeddings
@@ -62,7 +61,8 @@ class OpenAI(Upstream):
     _choices: dict[int, Choice] = field(factory=dict)
     _loose: dict[str, Any] = field(factory=dict)
     """Members of a chunk without choices, waiting for a chunk that has some."""
-    _template: Template = field(factory=lambda: Template(b'"content"'))
+    _template: Template | None = None
+    """What the last chunk was like, if it was nothing but words."""
 
     @classmethod
     def embeddings(
@@ -84,7 +84,7 @@ class OpenAI(Upstream):
         return refusal_error(status, body, retry_after)
 
     def translate(self, name: bytes, payload: bytes, emit: Emit) -> None:
-        text = self._template.match(payload)
+        text = None if self._template is None else self._template.match(payload)
         if text:
             emit(Text(text))
         elif payload.startswith(b"{"):
@@ -98,7 +98,7 @@ class OpenAI(Upstream):
             self._chunk(payload, emit)
 
     @property
-    def template(self) -> Template:
+    def template(self) -> Template | None:
         return self._template
 
     def eof(self, emit: Emit) -> None:
@@ -108,66 +108,53 @@ class OpenAI(Upstream):
             Upstream.eof(self, emit)
 
     def _chunk(self, payload: bytes, emit: Emit) -> None:
-        self._template.forget()  # what this chunk says may leave something waiting for the next
+        self._template = None  # what this chunk says may leave something waiting for the next
         chunk = wirejson.loads(payload)
-        error = in_band_error(chunk)
-        if error is not None:
-            self.fail(error, emit)
+        if chunk.get("error") or chunk.get("object") == "error":
+            self.fail(in_band_error(chunk), emit)
             return
-        choices = chunk.get("choices") or ()
+        choices, usage = chunk.get("choices") or (), chunk.get("usage")
         if choices and not self._opened:
             self._open(chunk, emit)
-        if chunk.get("usage"):
-            emit(_usage(chunk["usage"]))
+        if usage:
+            emit(_usage(usage))
         extras = {} if chunk.keys() <= _WRITTEN else self._extras(chunk)
         if not choices:
             self._loose = self._loose or extras
             return
         if self._loose:
             extras, self._loose = {**self._loose, **extras}, {}
-        said: list[Event] = []
-        try:
-            for raw in choices:
-                choice = self._choice(raw.get("index") or 0)
-                choice.read(raw, extras, said.append)
-                extras = {}
-        finally:
-            for event in said:
-                emit(event)
-        if (
-            len(said) == len(choices) == 1
-            and type(said[0]) is Text
-            and choice.only_words
-            and not chunk.get("usage")
-        ):
-            self._template.learn(payload, said[0].text)
+        words = ""
+        for raw in choices:
+            index = raw.get("index") or 0
+            choice = self._choices.get(index) or self._begin(index)
+            words = choice.read(raw, extras, emit)
+            extras = {}
+        if words and len(choices) == 1 and not usage:
+            self._template = Template(b'"content"')
+            self._template.learn(payload, words)
 
     def _extras(self, chunk: dict[str, Any]) -> dict[str, Any]:
-        extras = {}
-        for name, value in chunk.items():
-            if name not in _WRITTEN and value is not None and self._constants.get(name) != value:
-                extras[name] = value
-        return extras
+        for name, value in self._constants.items():
+            if chunk.get(name) == value:
+                del chunk[name]
+        if chunk.keys() <= _WRITTEN:
+            return {}
+        return {name: value for name, value in chunk.items() if name not in _WRITTEN and value is not None}
 
     def _open(self, chunk: dict[str, Any], emit: Emit) -> None:
         self._opened = True
-        members = {name: chunk.get(name) for name in _CONSTANT}
-        self._constants = {
-            name: value
-            for name, value in members.items()
-            if isinstance(value, str) and len(value) <= _LONGEST_CONSTANT
-        }
+        for name in _CONSTANT:
+            value = chunk.get(name)
+            if isinstance(value, str) and len(value) <= _LONGEST_CONSTANT:
+                self._constants[name] = value
         emit(Opened(message=str(chunk.get("id") or ""), constants=self._constants))
 
-    def _choice(self, index: int) -> Choice:
-        choice = self._choices.get(index)
-        if choice is None:
-            if type(index) is not int or len(self._choices) >= MAX_CHOICES:
-                raise ValueError(f"choice {index!r:.40} is not one of {MAX_CHOICES}")
-            mode = self.settings.reasoning
-            thinking = None if mode == "keep" else Thinking(drop=mode == "drop")
-            choice = Choice(index, self.envelope, thinking, mode != "drop")
-            self._choices[index] = choice
+    def _begin(self, index: int) -> Choice:
+        if type(index) is not int or len(self._choices) >= MAX_CHOICES:
+            raise ValueError(f"choice {index!r:.40} is not one of {MAX_CHOICES}")
+        mode = self.settings.reasoning
+        choice = self._choices[index] = Choice(index, self.envelope, mode != "keep", mode != "drop")
         return choice
 
     def _complete(self, emit: Emit) -> None:

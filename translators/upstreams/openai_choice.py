@@ -15,7 +15,7 @@ from attrs import define
 from translators.errors import UpstreamError
 from translators.events import Emit, FinishReason, Reasoning, Refusal, Text, ToolCall, Verbatim
 from translators.ids import Envelope
-from translators.thinking import Thinking
+from translators.thinking import Thinking, may_open
 from translators.upstreams.openai_tools import ToolCalls
 
 Meaning: TypeAlias = Text | Reasoning | Refusal | ToolCall
@@ -46,49 +46,46 @@ _FRAGMENT = {"index", "id", "type", "function"}
 class Choice:
     index: int
     envelope: Envelope
-    thinking: Thinking | None
+    _begins: bool
+    """Whether thoughts may open what comes next."""
     shows_reasoning: bool
     finish: FinishReason | None = None
     calls: ToolCalls | None = None
+    _thinking: Thinking | None = None
+    """Since something has come that may be the tag."""
     _half: str = ""
     """The first half of a surrogate pair whose second half is still to come."""
 
-    @property
-    def only_words(self) -> bool:
-        """Whether a piece that was one ``Text`` changed nothing but the text."""
-        return self.thinking is None and not self._half and self.finish is None
+    def read(self, raw: dict[str, Any], chunk: dict[str, Any], emit: Emit) -> str:
+        """Emit what this piece of the answer says; ``chunk`` is what stands beside it and means something.
 
-    def read(self, raw: dict[str, Any], chunk: dict[str, Any], emit: Emit) -> None:
-        """Emit what this piece of the answer says; ``chunk`` is what stands beside it and means something."""
-        if chunk or not self._read_words(raw, emit):
-            self._read_all(raw, chunk, emit)
-
-    def _read_words(self, raw: dict[str, Any], emit: Emit) -> bool:
-        """The usual piece, a role, words or an ordinary end, in fewer steps; False if it is not that."""
+        If that was one ``Text``, and a piece with another text would be one as well, the text comes back.
+        """
         delta, reason = raw.get("delta"), raw.get("finish_reason")
         if (
-            type(delta) is not dict
+            chunk
+            or type(delta) is not dict
             or self.index
             or not (raw.keys() <= _USUAL_CHOICE and delta.keys() <= _USUAL_DELTA)
-            or type(delta.get("content", "")) is not str
+            or type(content := delta.get("content", "")) is not str
             or raw.get("logprobs") is not None
             or delta.get("refusal")
             or (reason is not None and (type(reason) is not str or reason not in _USUAL_END))
         ):
-            return False
-        self._words(delta.get("content"), emit)
+            return self._read_all(raw, chunk, emit)
+        text = self._words(content, emit) if content else ""
         if reason:
-            self.end(self._finish(reason), emit)
-        return True
+            self.end(reason, emit)
+        return "" if self._half or self.finish else text
 
-    def _read_all(self, raw: dict[str, Any], chunk: dict[str, Any], emit: Emit) -> None:
+    def _read_all(self, raw: dict[str, Any], chunk: dict[str, Any], emit: Emit) -> str:
         delta = raw.get("delta")
         whole = delta is None and "message" in raw  # some servers send what was said so far beside each delta
         if delta is None:
             delta = raw.get("message") or {}
         meaning: list[Meaning] = []
         self._thoughts(delta, meaning.append)
-        self._words(delta.get("content"), meaning.append)
+        words = self._words(delta.get("content"), meaning.append)
         refusal = delta.get("refusal")
         if isinstance(refusal, str) and refusal:
             meaning.append(Refusal(refusal))
@@ -97,7 +94,7 @@ class Choice:
         meaning += [_tool_call(fragment) for fragment in fragments]
         reason = raw.get("finish_reason") or ("stop" if whole else "")
         if reason:
-            self.end(self._finish(reason), meaning.append)
+            self.end(reason, meaning.append)
 
         more = _beyond(delta, _DELTA)
         beside = _beyond(raw, _CHOICE)
@@ -111,20 +108,26 @@ class Choice:
             emit(Verbatim(self.index, {**said, **more}, beside, chunk, self._told(reason), tuple(meaning)))
         if reason in _BROKEN:
             raise UpstreamError(f"The upstream broke the answer off: {reason}.")
+        return "" if len(meaning) > 1 or unusual or self.index or self._half or self.finish else words
 
     def _calls_of_this(self) -> ToolCalls:
         if self.calls is None:
             self.calls = ToolCalls(self.envelope, self.index)
         return self.calls
 
-    def end(self, reason: FinishReason | None, say: Say) -> None:
-        """Nothing more comes: what was held back is said."""
-        self.finish = reason or ("tool_calls" if self.calls else "stop")
-        half, self._half = self._half, ""
-        self._say("\ufffd" if half else "", say)
-        if self.thinking is not None:
-            self.thinking.close(say)
-            self.thinking = None
+    def end(self, reason: str, say: Say) -> None:
+        """Nothing more comes: what was held back is said.
+
+        The reason becomes one of our four words; ``stop`` after tool calls still means that the client must act.
+        """
+        self.finish = _FINISH.get(reason.lower()) or ("tool_calls" if self.calls else "stop")
+        if self._half:
+            self._half = ""
+            self._say("\ufffd", say)
+        self._begins = False
+        if self._thinking is not None:
+            self._thinking.close(say)
+            self._thinking = None
 
     def _told(self, reason: str) -> str | None:
         """The reason as a client of this dialect is told it."""
@@ -132,22 +135,18 @@ class Choice:
             return None
         return reason if reason == _OLD_CALL else self.finish
 
-    def _finish(self, reason: str) -> FinishReason | None:
-        """The reason in our four words; ``stop`` after tool calls still means that the client must act."""
-        return _FINISH.get(reason.lower())
-
     def _thoughts(self, delta: dict[str, Any], say: Say) -> None:
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         if isinstance(thought, str) and thought and self.shows_reasoning:
             say(Reasoning(thought))
 
-    def _words(self, content: Any, say: Say) -> None:
+    def _words(self, content: Any, say: Say) -> str:
         if not content:
-            return
+            return ""
         text = content if isinstance(content, str) else self._parts(content, say)
         if self._half or not text.isascii():
             text = self._paired(self._half + text)
-        self._say(text, say)
+        return self._say(text, say)
 
     def _parts(self, parts: Any, say: Say) -> str:
         """Some servers send content as a list of parts, thoughts among them."""
@@ -167,15 +166,20 @@ class Choice:
         text = text.removesuffix(self._half) if self._half else text
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
-    def _say(self, text: str, say: Say) -> None:
+    def _say(self, text: str, say: Say) -> str:
+        """The text comes back if it is one ``Text`` just as it is."""
         if not text:
-            return
-        if self.thinking is None:
+            return ""
+        if self._begins:
+            self._begins = False
+            self._thinking = Thinking(drop=not self.shows_reasoning) if may_open(text) else None
+        if self._thinking is None:
             say(Text(text))
-            return
-        self.thinking.feed(text, say)
-        if self.thinking.plain:
-            self.thinking = None
+            return text
+        self._thinking.feed(text, say)
+        if self._thinking.plain:
+            self._thinking = None
+        return ""
 
 
 def _beyond(members: dict[str, Any], known: set[str]) -> dict[str, Any]:

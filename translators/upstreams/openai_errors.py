@@ -60,10 +60,8 @@ def refusal_error(status: int, body: bytes, retry_after: float | None) -> Gatewa
     return _error(status, said, retry_after)
 
 
-def in_band_error(chunk: Mapping[str, Any]) -> GatewayError | None:
-    """The error that a chunk inside a 200 is, if it is one."""
-    if not chunk.get("error") and chunk.get("object") != "error":
-        return None
+def in_band_error(chunk: Mapping[str, Any]) -> GatewayError:
+    """The error that a chunk inside a 200 is, if it has an ``error`` or is an object of that name."""
     said = _said(chunk) or {}
     for word in (said.get("status_code"), said.get("code"), said.get("type")):
         if type(word) is int or (isinstance(word, str) and word.isdecimal()):
