@@ -52,10 +52,9 @@ class Record:
         level = _level(status, error)
         log.log(level, "request", extra={"fields": fields})
 
-
     def let_go(self) -> None:
-        """What failed knows the way that it came, with all that was there, and an outlet that was never opened knows
-        the request, which knows this: large bodies would stay until the garbage collector comes."""
+        """What failed knows the way that it came, with all that was there, and an outlet that was never opened
+        knows the request, which knows this: large bodies would stay until the garbage collector comes."""
         failure = None if self.exchange is None else self.exchange.stream.failure
         self.exchange = self.outlet = None
         left: list[BaseException | None] = [self.error, failure]

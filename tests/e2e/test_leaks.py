@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[2]
 CYCLES = "250"
 
 
-@pytest.mark.parametrize("script", ["leak_client_gone", "leak_upstream_gone", "garbage_of_answers", "garbage_of_failures"])
+@pytest.mark.parametrize(
+    "script", ["leak_client_gone", "leak_upstream_gone", "garbage_of_answers", "garbage_of_failures"]
+)
 def test_nothing_is_left_of_answers(script):
     """All four ways at once: they are processes, and most of the time they wait."""
     command = [sys.executable, "-W", "error", "-m", f"tests.isolated.{script}"]

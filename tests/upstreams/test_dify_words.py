@@ -122,6 +122,6 @@ def heard(steps: list[tuple[str, str]], mode: dify_words.Mode) -> list[object]:
 def test_the_splitter_would_have_said_the_same(steps: list[tuple[str, str]], mode: dify_words.Mode) -> None:
     """It is only asked where a part begins with what may be a tag; here every part is shown to it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dify_words, "_may_be_tag", lambda text: True)
+        patch.setattr(dify_words, "may_open", lambda text: True)
         expected = heard(steps, mode)
     assert heard(steps, mode) == expected

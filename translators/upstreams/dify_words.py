@@ -15,7 +15,7 @@ from attrs import define, field
 
 from translators.affinity import Told
 from translators.events import Emit, Event, Reasoning, Replace, Text
-from translators.thinking import Thinking
+from translators.thinking import Thinking, may_open
 
 Mode: TypeAlias = Literal["split", "keep", "drop"]
 
@@ -65,7 +65,7 @@ class Words:
                 self._blank = not text
             if self._begins and text:
                 self._begins = False
-                self._thinking = Thinking() if _may_be_tag(text) else None
+                self._thinking = Thinking() if may_open(text) else None
             if self._thinking is not None:
                 text = self._think(text, self._thinking, emit)
             else:
@@ -137,11 +137,6 @@ class Words:
         if text:
             self.told.say(text)
             emit(Text(text))
-
-
-def _may_be_tag(text: str) -> bool:
-    """Whether thoughts can begin so; most parts have none, and need nobody to look for the tag."""
-    return text[0] == "<" or text[0].isspace()
 
 
 def visible(text: str, mode: Mode) -> str:
