@@ -11,8 +11,7 @@ is seen by the translators, and the end-to-end tests run over both.
 
 The sweep looks after the rest: silence, keep-alive and readers that take nothing.
 
-No two objects of an answer hold each other when it is over, so nothing of it waits for the garbage collector; after
-that, tuning the collector (thresholds, freezing) changed nothing that could be measured.
+No two objects of an answer hold each other when it is over, so nothing of it waits for the garbage collector.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ MAX_DEPTH = 200  # orjson reads 1024 levels but writes 254
 _SHAPE = bytes.maketrans(b"123456789-:,[ \t\r\n", b"0" * 9 + b":" * 8)
 _WIDE = b"0" * 19  # the shortest integer that 64 bits cannot hold is a negative one
 _WIDE_NUMBER = b":" + _WIDE
-"""Before a number stands one of these characters or nothing at all."""
+"""Before a number stands one of these characters or nothing at all. In a text they may stand as well, so the slower
+road may be taken in vain."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -36,7 +37,8 @@ def loads(data: bytes) -> Any:
     """The document in ``data``; ValueError for anything that is not JSON."""
     try:
         document = orjson.loads(data)
-        exact = not _has_wide_integer(data)
+        shape = data.translate(_SHAPE)
+        exact = _WIDE_NUMBER not in shape and not shape.startswith(_WIDE)
     except orjson.JSONDecodeError:
         exact = False
     if not exact:
@@ -44,12 +46,6 @@ def loads(data: bytes) -> Any:
     if len(data) > 2 * MAX_DEPTH and data.count(b"{") + data.count(b"[") > MAX_DEPTH and _too_deep(document):
         raise ValueError("nested too deeply")
     return document
-
-
-def _has_wide_integer(data: bytes) -> bool:
-    """Whether there may be an integer past 64 bits; a yes may be wrong, a no is not."""
-    shape = data.translate(_SHAPE)
-    return _WIDE_NUMBER in shape or shape.startswith(_WIDE)
 
 
 def _finite(digits: str) -> float:
