@@ -17,7 +17,7 @@ from attrs import evolve
 from proxy.config import Alias, Config, Log, Secret, Server, Upstream
 from proxy.embeddings_local import installed
 from proxy.logs import set_up
-from proxy.server import Serving, run_until_signal, until_signal
+from proxy.server import Serving, catch_signals, run_until_signal, until_signal
 from proxy.simulators.bedrock import (
     DEMO_AGENT,
     DEMO_ALIAS,
@@ -130,6 +130,7 @@ def run(host: str, port: int) -> int:
 
 
 async def _demonstrate(host: str, port: int) -> int:
+    signals = catch_signals()
     async with AsyncExitStack() as running:
         openai = await running.enter_async_context(OpenAIStandIn(knobs=Knobs(delay=PACE)))
         coze = await running.enter_async_context(CozeStandIn())
@@ -140,4 +141,4 @@ async def _demonstrate(host: str, port: int) -> int:
         if not await serving.listen():
             return 1
         print(GREETING.format(url=serving.url, models=", ".join(serving.gateway.models())), flush=True)
-        return await until_signal(serving)
+        return await until_signal(serving, signals)

@@ -56,7 +56,7 @@ class Record:
         """What failed knows the way that it came, with all that was there, and an outlet that was never opened
         knows the request, which knows this: large bodies would stay until the garbage collector comes."""
         failure = None if self.exchange is None else self.exchange.stream.failure
-        self.exchange = self.outlet = None
+        self.exchange, self.outlet = None, self.outlet if self.begun else None
         left: list[BaseException | None] = [self.error, failure]
         while left:
             error = left.pop()

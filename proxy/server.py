@@ -119,12 +119,12 @@ def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(config: Config) -> int:
-    serving = Serving(config)
+    signals, serving = catch_signals(), Serving(config)
     if not await serving.listen():
         return 1
-    log.info("serving on %s", serving.url)
     _spare_the_collector()
-    return await until_signal(serving)
+    log.info("serving on %s", serving.url)
+    return await until_signal(serving, signals)
 
 
 def _spare_the_collector() -> None:
@@ -138,12 +138,17 @@ def _spare_the_collector() -> None:
     gc.set_threshold(OBJECTS)
 
 
-async def until_signal(serving: Serving) -> int:
-    """Serve, then drain; a second signal cuts the draining short."""
+def catch_signals() -> asyncio.Queue[int]:
+    """To be called first: who is told to stop while it starts shall stop as cleanly."""
     signals: asyncio.Queue[int] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, number)
+    return signals
+
+
+async def until_signal(serving: Serving, signals: asyncio.Queue[int]) -> int:
+    """Serve, then drain; a second signal cuts the draining short."""
     await signals.get()
     log.info("draining: %d answers under way", serving.gateway.running)
     draining = asyncio.create_task(serving.drain())

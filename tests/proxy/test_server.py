@@ -12,7 +12,7 @@ import time
 import pytest
 import uvloop
 
-from proxy.server import SECOND_SIGNAL, Serving, loop_factory, run_until_signal, until_signal
+from proxy.server import SECOND_SIGNAL, Serving, catch_signals, loop_factory, run_until_signal, until_signal
 from proxy.simulators.script import Hang, ScriptServer, Send, chunk, event_stream_head
 from tests.support.gateway import builtin_upstream, config_of, openai_upstream
 from tests.support.loglines import LogLines
@@ -62,7 +62,15 @@ async def test_a_signal_stops_an_idle_server():
     serving = Serving(config_of(builtin_upstream()))
     assert await serving.listen()
     asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
-    assert await until_signal(serving) == 0
+    assert await until_signal(serving, catch_signals()) == 0
+    assert serving.gateway.draining
+
+
+async def test_a_signal_while_it_starts_stops_it_as_cleanly():
+    signals, serving = catch_signals(), Serving(config_of(builtin_upstream()))
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await serving.listen()
+    assert await until_signal(serving, signals) == 0
     assert serving.gateway.draining
 
 
@@ -74,7 +82,7 @@ async def test_an_answer_that_does_not_end_is_told_and_then_the_server_stops(num
         talking = asyncio.create_task(asyncio.to_thread(talk, serving))
         await upstream.received()
         asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), number)
-        assert await until_signal(serving) == 0
+        assert await until_signal(serving, catch_signals()) == 0
         assert b'"shutting_down"' in await talking
 
 
@@ -88,7 +96,7 @@ async def test_a_second_signal_cuts_the_draining_short():
         loop.call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
         loop.call_later(0.15, os.kill, os.getpid(), signal.SIGINT)
         began = time.monotonic()
-        assert await until_signal(serving) == SECOND_SIGNAL
+        assert await until_signal(serving, catch_signals()) == SECOND_SIGNAL
         assert time.monotonic() - began < 3.0
         assert b'"shutting_down"' not in await talking
 
