@@ -16,6 +16,7 @@ a frame whose end has not come, in the framing's own buffer, so either way can g
 from __future__ import annotations
 
 from itertools import repeat
+from operator import and_
 
 import orjson
 
@@ -117,10 +118,12 @@ class Shortcut:
         run = head + (tail + head).join(texts) + tail
         if run == whole:
             return texts, len(run)
-        # There is something else in it, after the tail with which a piece does not end.
-        alike = [*map(bytes.endswith, pieces, repeat(tail)), False].index(False)
-        last = pieces[alike : alike + 1]
-        texts[alike:] = [piece[start : piece.index(tail)] for piece in last if tail in piece]
+        # There is something else in it: a piece that does not begin or end like words, or goes on after them.
+        rest = head[len(mark) :]
+        begins, ends = map(bytes.startswith, pieces, repeat(rest)), map(bytes.endswith, pieces, repeat(tail))
+        alike = [*map(and_, begins, ends), False].index(False)
+        last = [piece for piece in pieces[alike : alike + 1] if piece.startswith(rest) and tail in piece]
+        texts[alike:] = [piece[start : piece.index(tail)] for piece in last]
         run = head + (tail + head).join(texts) + tail
         return (texts, len(run)) if data.startswith(run) else ([], 0)
 

@@ -111,6 +111,8 @@ PING = b": ping\n\n"
 OTHER = b"event: words\ndata: {}\n\n"
 LIKE = ONE.replace(b"words", b"other")
 """With the end of words, but not their beginning."""
+ELSE = ONE.replace(b'"id":1', b'"id":2')
+"""With both, but something else between the two."""
 UNLIKE = ONE.replace(b"[2]", b"[3]")
 """With their beginning."""
 STRANGE = [
@@ -126,6 +128,7 @@ STRANGE = [
     PING,
     LIKE,
     UNLIKE,
+    ELSE,
     OTHER,
     ONE.replace(b"\n", b"\r\n"),
     ONE.replace(b"\n", b"\r"),
@@ -149,6 +152,8 @@ MIXED: list[list[bytes | list[bytes]]] = [
     [UNLIKE, [b"word"]],
     [UNLIKE + LIKE, [b"word"], UNLIKE],
     [[b"word"], LIKE, [b"word", b"word"]],
+    [[b"word"], ELSE, [b"word", b"word"], ELSE, UNLIKE + ELSE, [b"word"]],
+    [ELSE + PING, [b"word"], ELSE],
     [[b"word"], LIKE, [b"word"], PING + LIKE, [b"word"]],
     [[b"word", b"word"], UNLIKE, [b"word"], UNLIKE],
     [[b"word"], OTHER, [b"word"], ONE.replace(b'"word"', b"null"), [b"word"]],
@@ -296,7 +301,7 @@ def test_what_waits_is_used_up_by_the_words_that_it_begins() -> None:
 
 
 PIECES = st.one_of(
-    st.sampled_from([ONE, ONE, PING, OTHER, LIKE, UNLIKE, ONE[:-1], HEAD, b"\n"]), st.binary(max_size=5)
+    st.sampled_from([ONE, ONE, PING, OTHER, LIKE, UNLIKE, ELSE, ONE[:-1], HEAD, b"\n"]), st.binary(max_size=5)
 )
 
 
