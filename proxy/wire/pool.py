@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections import deque
 from contextlib import suppress
+from typing import Any
 
 import aiohappyeyeballs
 from aiohappyeyeballs import AddrInfoType as AddrInfo
@@ -79,6 +80,8 @@ class Pool:
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
         addresses = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        if len(addresses) == 1 and addresses[0][0] == socket.AF_INET:
+            return await self._connect_to(addresses[0][4])
         sock = await aiohappyeyeballs.start_connection(
             addresses, happy_eyeballs_delay=RACE, interleave=1, socket_factory=_socket
         )
@@ -88,7 +91,7 @@ class Pool:
                 lambda: Connection(self),
                 sock=sock,
                 ssl=self.tls,
-                server_hostname=self.host if self.tls is not None else None,
+                server_hostname=self._name,
             )
             made = True
             self._open.add(connection)
@@ -96,6 +99,20 @@ class Pool:
         finally:
             if not made:
                 sock.close()
+
+    async def _connect_to(self, address: tuple[Any, ...]) -> Connection:
+        """There is nothing to race, which saves two thirds of what it costs."""
+        transport, connection = await asyncio.get_running_loop().create_connection(
+            lambda: Connection(self), *address, ssl=self.tls, server_hostname=self._name
+        )
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        self._open.add(connection)
+        return connection
+
+    @property
+    def _name(self) -> str | None:
+        return self.host if self.tls is not None else None
 
     def gone(self, connection: Connection) -> None:
         self._open.discard(connection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
@@ -174,6 +175,20 @@ async def test_a_server_that_is_not_there_is_unreachable(url):
     with pytest.raises(UpstreamUnreachable):
         await wire.send(ASK)
     await wire.close()
+
+
+@pytest.mark.parametrize("found", [["127.0.0.1"], ["127.0.0.2", "127.0.0.1"], ["127.0.0.1", "127.0.0.2"]])
+async def test_of_the_addresses_of_a_name_one_that_answers_is_taken(monkeypatch, found):
+    async def resolved(host: str, port: int, **_: object) -> list[object]:
+        assert host == "upstream.example"
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (one, port)) for one in found]
+
+    async with ScriptServer(ANSWER) as server:
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolved)
+        wire = wire_to(server.url.replace("127.0.0.1", "upstream.example"))
+        assert await body_of(wire) == b"hello"
+        assert server.requests[0].headers["host"].startswith("upstream.example:")
+        await wire.close()
 
 
 async def test_a_header_with_a_line_end_is_never_sent():
