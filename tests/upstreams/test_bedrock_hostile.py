@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support import aws_frames
@@ -104,6 +104,7 @@ REMEMBERED = {
 
 @settings(max_examples=150, deadline=None)
 @given(MESSAGES, st.dictionaries(OWN, VALUES, max_size=3), st.booleans(), st.booleans())
+@example([{"role": "user", "content": "hi"}], {"metadata": {"k": {"invocationId": None}}}, False, False)
 def test_a_request_is_asked_or_refused(
     messages: list[dict[str, Any]], more: dict[str, Any], inline: bool, known: bool
 ) -> None:
@@ -116,5 +117,6 @@ def test_a_request_is_asked_or_refused(
         assert error.message
     else:
         body = json.loads(call.body)
-        assert ("inputText" in body) != ("invocationId" in json.dumps(body)) or body.get("endSession")
+        state = body.get("inlineSessionState" if inline else "sessionState", {})
+        assert ("inputText" in body) != ("invocationId" in state) or body.get("endSession")
         assert call.path.isascii()
