@@ -55,7 +55,7 @@ STREAM = {
 class AnswerHeaders:
     cors: Cors
     clock: Callable[[], float] = time.time
-    _second: tuple[int, str, bytes] = (0, "", b"")
+    _second: tuple[int, str, bytes] = (-1, "", b"")
     """The date in a second, and what the heads of all its streams begin with."""
 
     def dress(self, request: web.BaseRequest, response: web.StreamResponse) -> None:

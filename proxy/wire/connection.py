@@ -53,8 +53,7 @@ class Incoming:
         while self._head is None:
             if self._error is not None:
                 raise self._error
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
+            await self._news()
         head, self._head = self._head, None
         return head
 
@@ -64,8 +63,7 @@ class Incoming:
                 raise self._error
             if self._ended:
                 return b""
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
+            await self._news()
         data = self._pieces.pop(0)
         self._waiting -= len(data)
         if self._waiting <= HIGH_WATER and self.connection is not None:
@@ -155,6 +153,10 @@ class Incoming:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+
+    def _news(self) -> asyncio.Future[None]:
+        self._waiter = waiter = asyncio.get_running_loop().create_future()
+        return waiter
 
     def _keep(self, data: bytes) -> None:
         if len(data) <= SLICE:

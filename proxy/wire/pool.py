@@ -94,8 +94,7 @@ class Pool:
                 server_hostname=self._name,
             )
             made = True
-            self._open.add(connection)
-            return connection
+            return self._entered(connection)
         finally:
             if not made:
                 sock.close()
@@ -105,8 +104,15 @@ class Pool:
         transport, connection = await asyncio.get_running_loop().create_connection(
             lambda: Connection(self), *address, ssl=self.tls, server_hostname=self._name
         )
+        self._entered(connection)
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        return connection
+
+    def _entered(self, connection: Connection) -> Connection:
+        """Nothing can be asked over one that was closed before anybody could look."""
+        if not connection.usable:
+            raise ConnectionResetError("closed at once")
         self._open.add(connection)
         return connection
 

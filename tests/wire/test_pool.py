@@ -191,6 +191,32 @@ async def test_of_the_addresses_of_a_name_one_that_answers_is_taken(monkeypatch,
         await wire.close()
 
 
+@pytest.mark.parametrize("found", [["127.0.0.1"], ["127.0.0.1", "127.0.0.2"]])
+async def test_a_connection_that_is_closed_before_it_can_be_used_is_none(monkeypatch, found):
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+
+    async def resolved(host: str, port: int, **_: object) -> list[object]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (one, port)) for one in found]
+
+    async def late(*args, **options):
+        made = await connect(*args, **options)
+        await asyncio.sleep(0.1)
+        return made
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        monkeypatch.setattr(loop, "getaddrinfo", resolved)
+        monkeypatch.setattr(loop, "create_connection", late)
+        wire = wire_to(f"http://upstream.example:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(UpstreamUnreachable):
+            await wire.send(ASK)
+        assert not wire._pool._open
+        await wire.close()
+
+
 async def test_a_header_with_a_line_end_is_never_sent():
     async with ScriptServer(ANSWER) as server:
         wire = wire_to(server.url)
